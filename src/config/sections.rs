@@ -1,0 +1,388 @@
+//! The sections of the configuration.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+
+use super::{ConfigError, EnvReader};
+use crate::domain::VectorWeight;
+
+/// Everything the process was told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub service: ServiceInfo,
+    pub server: ServerConfig,
+    pub telemetry: TelemetryConfig,
+    pub embedding: EmbeddingConfig,
+    pub search: SearchBackend,
+    pub retrieval: RetrievalConfig,
+    /// `None`: answers are extractive.
+    pub llm: Option<LlmConfig>,
+    pub ingest: IngestConfig,
+}
+
+impl Config {
+    /// Reads the process environment and `.env`.
+    pub fn load() -> Result<Self, ConfigError> {
+        Self::read(EnvReader::from_process())
+    }
+
+    pub fn read(mut env: EnvReader) -> Result<Self, ConfigError> {
+        let config = Self::sections(&mut env);
+        env.finish(config)
+    }
+
+    /// The name of every variable that is read.
+    pub fn variable_names() -> Vec<&'static str> {
+        let mut env = EnvReader::from_pairs([("OPENAI_BASE_URL", "http://localhost")]);
+        Self::sections(&mut env);
+        env.names().to_vec()
+    }
+
+    fn sections(env: &mut EnvReader) -> Self {
+        Self {
+            service: ServiceInfo::read(env),
+            server: ServerConfig::read(env),
+            telemetry: TelemetryConfig::read(env),
+            embedding: EmbeddingConfig::read(env),
+            search: SearchBackend::read(env),
+            retrieval: RetrievalConfig::read(env),
+            llm: LlmConfig::read(env),
+            ingest: IngestConfig::read(env),
+        }
+    }
+}
+
+/// Who this process is, for `/health`, logs and metrics.
+#[derive(Debug, Clone)]
+pub struct ServiceInfo {
+    pub name: String,
+    pub version: String,
+    pub build_sha: String,
+    pub image_tag: String,
+    pub env: String,
+}
+
+impl ServiceInfo {
+    fn read(env: &mut EnvReader) -> Self {
+        Self {
+            name: env.text_or("SERVICE_NAME", "rag-api"),
+            version: env.text_or("APP_VERSION", env!("CARGO_PKG_VERSION")),
+            build_sha: env.text_or("BUILD_SHA", "unknown"),
+            image_tag: env.text_or("IMAGE_TAG", "unknown"),
+            env: env.text_or("ENV_NAME", "local"),
+        }
+    }
+}
+
+/// Limits and addresses of the HTTP server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    pub host: IpAddr,
+    /// 0 lets the system choose.
+    pub port: u16,
+    /// The whole request; a slower one is answered 504. Below the 240 s of the platform.
+    pub request_timeout: Duration,
+    pub max_body_bytes: usize,
+    /// Requests of `/query` and `/search` at work at once; one more is answered 503.
+    pub max_concurrency: usize,
+    /// How long requests at work may take to finish after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+impl ServerConfig {
+    fn read(env: &mut EnvReader) -> Self {
+        let any = IpAddr::from([0, 0, 0, 0]);
+        let host = env.text("HOST").map(|text| {
+            text.parse().unwrap_or_else(|_| {
+                env.mistake("HOST", format!("must be an IP address, not {text:?}"));
+                any
+            })
+        });
+        Self {
+            host: host.unwrap_or(any),
+            port: env.parsed("PORT", .., "a port, 0 to 65535").unwrap_or(8000),
+            request_timeout: seconds(env, "REQUEST_TIMEOUT_SECONDS", 60, 1..=230),
+            max_body_bytes: env
+                .parsed("MAX_BODY_BYTES", 1_024..=16_777_216, "1024 to 16777216 bytes")
+                .unwrap_or(262_144),
+            max_concurrency: env.parsed("MAX_CONCURRENT_REQUESTS", 1..=10_000, "1 to 10000").unwrap_or(128),
+            shutdown_grace: seconds(env, "SHUTDOWN_GRACE_SECONDS", 25, 0..=600),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Pretty,
+}
+
+#[derive(Debug, Clone)]
+pub struct TelemetryConfig {
+    /// `None`: pretty on a terminal, JSON elsewhere.
+    pub log_format: Option<LogFormat>,
+    /// `RUST_LOG` directives.
+    pub log_filter: String,
+}
+
+impl TelemetryConfig {
+    fn read(env: &mut EnvReader) -> Self {
+        let log_format = match env.text("LOG_FORMAT").as_deref() {
+            None => None,
+            Some("json") => Some(LogFormat::Json),
+            Some("pretty") => Some(LogFormat::Pretty),
+            Some(other) => {
+                env.mistake("LOG_FORMAT", format!("must be json or pretty, not {other:?}"));
+                None
+            }
+        };
+        Self { log_format, log_filter: env.text_or("RUST_LOG", "info") }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct EmbeddingConfig {
+    /// Holds `model.safetensors` and `tokenizer.json`.
+    pub model_dir: PathBuf,
+    /// Questions that may wait for the model; one more is shed.
+    pub queue_capacity: usize,
+}
+
+impl EmbeddingConfig {
+    fn read(env: &mut EnvReader) -> Self {
+        Self {
+            model_dir: env.text_or("MODEL_DIR", "model").into(),
+            queue_capacity: env.parsed("EMBEDDING_QUEUE_CAPACITY", 1..=10_000, "1 to 10000").unwrap_or(256),
+        }
+    }
+}
+
+/// Where passages live.
+#[derive(Debug, Clone)]
+pub enum SearchBackend {
+    /// The embedded index in this folder.
+    Local { dir: PathBuf },
+}
+
+impl SearchBackend {
+    fn read(env: &mut EnvReader) -> Self {
+        let endpoint = env.text("AZURE_SEARCH_ENDPOINT");
+        let dir = env.text_or("INDEX_DIR", ".rag/index").into();
+        let azure = "this version has the local index only; set SEARCH_BACKEND=local";
+        match env.text_or("SEARCH_BACKEND", "auto").as_str() {
+            "local" => {}
+            "auto" if endpoint.is_none() => {}
+            "auto" => env.mistake("AZURE_SEARCH_ENDPOINT", format!("is set, but {azure}")),
+            "azure" => env.mistake("SEARCH_BACKEND", format!("is azure, but {azure}")),
+            other => env.mistake("SEARCH_BACKEND", format!("must be auto, local or azure, not {other:?}")),
+        }
+        Self::Local { dir }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct RetrievalConfig {
+    /// `None`: by the script of the question.
+    pub vector_weight: Option<VectorWeight>,
+    /// Below this cosine a passage is no evidence: `evaluate --calibrate` shows the curve.
+    pub min_cosine: f32,
+}
+
+impl RetrievalConfig {
+    /// Calibrated on test collections; see `ARCHITECTURE.md`, "Abstention".
+    pub const DEFAULT_MIN_COSINE: f32 = 0.3;
+
+    fn read(env: &mut EnvReader) -> Self {
+        let wanted = "a number, 0 to 10";
+        Self {
+            vector_weight: env
+                .parsed::<f64>("SEARCH_VECTOR_WEIGHT", 0.0..=10.0, wanted)
+                .and_then(|weight| VectorWeight::parse(weight).ok()),
+            min_cosine: env
+                .parsed("MIN_EVIDENCE_COSINE", -1.0..=1.0, "a number, -1 to 1")
+                .unwrap_or(Self::DEFAULT_MIN_COSINE),
+        }
+    }
+}
+
+/// US dollars for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LlmPrices {
+    pub input: f64,
+    pub output: f64,
+}
+
+/// An OpenAI-compatible server. Parameters that are `None` are not sent, as some models refuse them.
+#[derive(Debug, Clone)]
+pub struct LlmConfig {
+    /// Without a trailing slash; `/chat/completions` is appended.
+    pub base_url: String,
+    pub api_key: Option<SecretString>,
+    pub model: String,
+    pub max_output_tokens: Option<u32>,
+    pub reasoning_effort: Option<String>,
+    pub verbosity: Option<String>,
+    /// One try.
+    pub timeout: Duration,
+    /// Tries after the first.
+    pub max_retries: u32,
+    pub prices: Option<LlmPrices>,
+}
+
+impl LlmConfig {
+    const OPENAI: &str = "https://api.openai.com/v1";
+
+    fn read(env: &mut EnvReader) -> Option<Self> {
+        let api_key = env.secret("OPENAI_API_KEY");
+        let base_url = env.text("OPENAI_BASE_URL");
+        let model = env.text("OPENAI_MODEL");
+        let max_output_tokens = env.parsed("OPENAI_MAX_OUTPUT_TOKENS", 1..=1_000_000, "1 to 1000000");
+        let reasoning_effort = one_of(
+            env,
+            "OPENAI_REASONING_EFFORT",
+            &["none", "minimal", "low", "medium", "high", "xhigh", "max"],
+        );
+        let verbosity = one_of(env, "OPENAI_VERBOSITY", &["low", "medium", "high"]);
+        let timeout = seconds(env, "OPENAI_TIMEOUT_SECONDS", 45, 1..=230);
+        let max_retries = env.parsed("OPENAI_MAX_RETRIES", 0..=10, "0 to 10").unwrap_or(2);
+        let mut price = |name| env.parsed::<f64>(name, 0.0..=1e6, "US dollars for a million tokens");
+        let prices = (price("OPENAI_PRICE_INPUT_PER_1M"), price("OPENAI_PRICE_OUTPUT_PER_1M"));
+        if api_key.is_none() && base_url.is_none() {
+            return None;
+        }
+        if model.is_none() {
+            env.mistake("OPENAI_MODEL", "must be set when OPENAI_API_KEY or OPENAI_BASE_URL is");
+        }
+        let base_url = base_url.unwrap_or_else(|| Self::OPENAI.to_owned());
+        if !(base_url.starts_with("https://") || base_url.starts_with("http://")) {
+            env.mistake("OPENAI_BASE_URL", "must begin with https:// or http://");
+        }
+        Some(Self {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            api_key,
+            model: model.unwrap_or_default(),
+            max_output_tokens,
+            reasoning_effort,
+            verbosity,
+            timeout,
+            max_retries,
+            prices: match prices {
+                (Some(input), Some(output)) => Some(LlmPrices { input, output }),
+                (None, None) => None,
+                _ => {
+                    env.mistake(
+                        "OPENAI_PRICE_INPUT_PER_1M",
+                        "and OPENAI_PRICE_OUTPUT_PER_1M must be set together",
+                    );
+                    None
+                }
+            },
+        })
+    }
+}
+
+/// Limits of what one file may cost, and how it is cut.
+#[derive(Debug, Clone)]
+pub struct IngestConfig {
+    pub max_file_bytes: u64,
+    pub max_pages: u32,
+    /// Characters of text one file may give.
+    pub max_characters: u64,
+    /// Wall-clock time of the process that reads one PDF file.
+    pub extract_timeout: Duration,
+    /// Address space of that process.
+    pub extract_memory_bytes: u64,
+    /// Tokens of a chunk with [CLS], [SEP] and its title; 256 at most.
+    pub chunk_tokens: usize,
+    pub chunk_overlap_tokens: usize,
+}
+
+impl IngestConfig {
+    fn read(env: &mut EnvReader) -> Self {
+        let chunk_tokens = env.parsed("CHUNK_TOKENS", 32..=256, "32 to 256").unwrap_or(256);
+        let chunk_overlap_tokens = env.parsed("CHUNK_OVERLAP_TOKENS", 0..=128, "0 to 128").unwrap_or(32);
+        if chunk_overlap_tokens * 2 > chunk_tokens {
+            env.mistake("CHUNK_OVERLAP_TOKENS", "must be at most half of CHUNK_TOKENS");
+        }
+        Self {
+            max_file_bytes: env
+                .parsed("INGEST_MAX_FILE_BYTES", 1..=1 << 32, "1 to 4294967296 bytes")
+                .unwrap_or(128 << 20),
+            max_pages: env.parsed("INGEST_MAX_PAGES", 1..=100_000, "1 to 100000").unwrap_or(5_000),
+            max_characters: env
+                .parsed("INGEST_MAX_CHARACTERS", 1_000..=1_000_000_000, "1000 to 1000000000")
+                .unwrap_or(20_000_000),
+            extract_timeout: seconds(env, "INGEST_FILE_TIMEOUT_SECONDS", 25, 1..=3_600),
+            extract_memory_bytes: env
+                .parsed("INGEST_FILE_MEMORY_BYTES", 64 << 20..=64 << 30, "64 MiB to 64 GiB, in bytes")
+                .unwrap_or(1 << 30),
+            chunk_tokens,
+            chunk_overlap_tokens,
+        }
+    }
+}
+
+fn seconds(
+    env: &mut EnvReader,
+    name: &'static str,
+    default: u64,
+    range: std::ops::RangeInclusive<u64>,
+) -> Duration {
+    let wanted = format!("{} to {} seconds", range.start(), range.end());
+    Duration::from_secs(env.parsed(name, range, &wanted).unwrap_or(default))
+}
+
+fn one_of(env: &mut EnvReader, name: &'static str, values: &[&str]) -> Option<String> {
+    let text = env.text(name)?;
+    if values.contains(&text.as_str()) {
+        return Some(text);
+    }
+    env.mistake(name, format!("must be one of {}, not {text:?}", values.join(", ")));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
+        Config::read(EnvReader::from_pairs(pairs.iter().copied()))
+    }
+
+    #[test]
+    fn an_empty_environment_is_a_laptop() {
+        let config = read(&[]).unwrap();
+        assert!(config.llm.is_none());
+        assert_eq!((config.server.port, config.ingest.chunk_tokens), (8000, 256));
+    }
+
+    #[test]
+    fn mistakes_of_all_sections_come_together() {
+        let ConfigError(lines) = read(&[
+            ("PORT", "99999"),
+            ("LOG_FORMAT", "xml"),
+            ("OPENAI_API_KEY", "sk-hidden"),
+            ("OPENAI_VERBOSITY", "loud"),
+            ("CHUNK_TOKENS", "40"),
+        ])
+        .unwrap_err();
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert!(!lines.concat().contains("sk-hidden"));
+    }
+
+    #[test]
+    fn a_key_does_not_print() {
+        let config = read(&[("OPENAI_API_KEY", "sk-hidden"), ("OPENAI_MODEL", "m")]).unwrap();
+        assert!(!format!("{config:?}").contains("sk-hidden"));
+    }
+
+    #[test]
+    fn azure_is_refused_until_it_exists() {
+        assert!(read(&[("AZURE_SEARCH_ENDPOINT", "https://x.search.windows.net")]).is_err());
+        assert!(
+            read(&[("AZURE_SEARCH_ENDPOINT", "https://x.search.windows.net"), ("SEARCH_BACKEND", "local")])
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! What a question comes back as.
+
+use super::Hit;
+
+/// How well the text of a citation supports the sentence it stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Supported,
+    Weak,
+    Unsupported,
+}
+
+impl Verdict {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Supported => "supported",
+            Self::Weak => "weak",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// One marker `[number]` of the answer, resolved to a passage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Citation {
+    /// The number as it stands in the answer, from 1.
+    pub number: usize,
+    /// Position of the passage in [`Answer::contexts`].
+    pub context: usize,
+    /// The words of the passage that support the sentence, verbatim.
+    pub quote: String,
+    /// Where the quote stands in the passage's content, in Unicode scalar values: `start..end`.
+    pub start: usize,
+    pub end: usize,
+    pub verdict: Verdict,
+}
+
+/// What the answer rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Grounding {
+    /// At least one citation holds; never empty.
+    Cited(Vec<Citation>),
+    /// The text has no citation that holds.
+    Uncited,
+    /// Nothing similar enough was found; the text says so and no LLM was called.
+    NoEvidence,
+}
+
+impl Grounding {
+    pub fn is_grounded(&self) -> bool {
+        matches!(self, Self::Cited(_))
+    }
+
+    pub fn citations(&self) -> &[Citation] {
+        match self {
+            Self::Cited(citations) => citations,
+            Self::Uncited | Self::NoEvidence => &[],
+        }
+    }
+}
+
+/// Tokens as the LLM server counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Usage {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub total_tokens: u64,
+    /// Only when prices are configured.
+    pub cost_usd: Option<f64>,
+}
+
+/// The reply to a question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub text: String,
+    /// The passages given to the answerer, in the order of their numbers.
+    pub contexts: Vec<Hit>,
+    pub grounding: Grounding,
+    /// `None`: extractive.
+    pub model: Option<String>,
+    /// As the LLM server said it; `None` when extractive.
+    pub finish_reason: Option<String>,
+    pub usage: Option<Usage>,
+}
