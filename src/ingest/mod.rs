@@ -1,1 +1,2 @@
 //! Room: ingest.
+pub mod chunk;
