@@ -1,5 +1,7 @@
 //! Text to vector: the tokenizer, the MiniLM forward pass, and the worker that owns the model.
 
+pub mod fetch;
+
 use crate::domain::Embedding;
 
 /// Why a text has no vector.

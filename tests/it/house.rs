@@ -1,0 +1,1 @@
+//! Lists that must agree.
