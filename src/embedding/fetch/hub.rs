@@ -40,7 +40,7 @@ pub(super) async fn fetch(
     progress: Progress<'_>,
 ) -> Result<Origin, FetchError> {
     progress(FetchEvent::Asking(Origin::Hub));
-    let client = client(hub).map_err(|error| FetchError::Hub(causes(&error)))?;
+    let client = client(hub).map_err(|error| FetchError::Hub(reason(&error)))?;
     for file in files {
         fetch_file(hub, &client, file, dir, progress).await?;
     }
@@ -75,24 +75,17 @@ async fn fetch_file(
     let (_, mut stream) = timeout(hub.open, opening)
         .await
         .map_err(silent(hub.open))?
-        .map_err(|error| FetchError::Hub(causes(&error)))?;
+        .map_err(|error| FetchError::Hub(reason(&error)))?;
     let mut part = Part::create(dir, file, Origin::Hub, progress)?;
     while let Some(bytes) = timeout(hub.stall, stream.next()).await.map_err(silent(hub.stall))? {
-        part.write(&bytes.map_err(|error| FetchError::Hub(causes(&error)))?)?;
+        part.write(&bytes.map_err(|error| FetchError::Hub(reason(&error)))?)?;
     }
     part.finish()
 }
 
-/// An error with its causes: what the hub client says first is often only "error sending request".
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text.lines().next().unwrap_or_default().chars().take(400).collect()
+/// The innermost cause: what the client says first only repeats the address.
+fn reason(error: &dyn std::error::Error) -> String {
+    let innermost = std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error);
+    let text = innermost.to_string();
+    text.lines().next().unwrap_or_default().chars().take(300).collect()
 }
