@@ -1,5 +1,6 @@
 //! Text to vector: the tokenizer, the MiniLM forward pass, and the worker that owns the model.
 
+pub mod fetch;
 mod minilm;
 mod tokenizer;
 mod weights;
@@ -15,10 +16,10 @@ pub use worker::Embedder;
 pub const MODEL_ID: &str = "sentence-transformers/all-MiniLM-L6-v2";
 
 /// SHA-256 of the one `model.safetensors` this version computes with.
-pub const WEIGHTS_SHA256: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
+pub const WEIGHTS_SHA256: &str = fetch::PINNED[0].sha256;
 
 /// SHA-256 of its `tokenizer.json`.
-pub const TOKENIZER_SHA256: &str = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037";
+pub const TOKENIZER_SHA256: &str = fetch::PINNED[1].sha256;
 
 /// Why a text has no vector.
 #[derive(Debug, Clone, thiserror::Error)]
