@@ -3,7 +3,7 @@
 //! In two steps, as vectors come from another room: [`candidates`] preselects by words, the caller
 //! embeds their texts, [`compose`] picks by cosine and words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     language::Language,
@@ -69,7 +69,7 @@ pub fn no_evidence(question: &Question) -> Answer {
 /// At most [`MAX_CANDIDATES`] sentences: those that share words with the question, their followers,
 /// and the first ones of the best passages, as an answer need not share a word with its question.
 pub fn candidates(question: &Question, hits: &[Hit]) -> Vec<Candidate> {
-    let all = distinct(hits.iter().enumerate().flat_map(|(index, hit)| of_hit(index, hit)).collect());
+    let all = distinct(hits.iter().enumerate().flat_map(|(index, hit)| of_hit(index, hit)).collect(), hits);
     let terms: Vec<Terms> = all.iter().map(|candidate| Terms::of(&candidate.text)).collect();
     let own = overlaps(&Terms::of(question.as_str()), &terms);
     let mut ranked: Vec<(usize, f32)> = (0..all.len())
@@ -165,23 +165,25 @@ fn of_hit(index: usize, hit: &Hit) -> Vec<Candidate> {
 
 /// Overlapping chunks repeat sentences, the first and last ones in part: the longest stays, and the
 /// better passage keeps it.
-fn distinct(all: Vec<Candidate>) -> Vec<Candidate> {
-    let keys: Vec<String> = all
-        .iter()
-        .map(|candidate| {
-            candidate.shown.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase()
-        })
-        .collect();
-    let repeated = |i: usize| {
-        (0..all.len()).any(|j| {
-            j != i
-                && all[j].hit != all[i].hit
-                && (keys[j] == keys[i] && j < i
-                    || keys[j].len() > keys[i].len() && keys[j].contains(&keys[i]))
-        })
+fn distinct(all: Vec<Candidate>, hits: &[Hit]) -> Vec<Candidate> {
+    let letters = |candidate: &Candidate| -> String {
+        candidate.shown.chars().filter(|c| c.is_alphanumeric()).collect()
     };
-    let repeats: Vec<bool> = (0..all.len()).map(repeated).collect();
-    all.into_iter().zip(repeats).filter(|(_, repeated)| !repeated).map(|(candidate, _)| candidate).collect()
+    let keys: Vec<String> = all.iter().map(|candidate| letters(candidate).to_lowercase()).collect();
+    let mut seen = HashSet::new();
+    let fresh: Vec<bool> = keys.iter().map(|key| seen.insert(key.as_str())).collect();
+    let neighbours = |i: usize, j: usize| {
+        let (one, other) = (&hits[all[i].hit].chunk, &hits[all[j].hit].chunk);
+        all[i].hit != all[j].hit
+            && one.chunk_index.abs_diff(other.chunk_index) <= 1
+            && one.source == other.source
+    };
+    let part = |i: usize| {
+        (0..all.len())
+            .any(|j| keys[j].len() > keys[i].len() && neighbours(i, j) && keys[j].contains(&keys[i]))
+    };
+    let kept: Vec<bool> = (0..all.len()).map(|i| fresh[i] && !part(i)).collect();
+    all.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(candidate, _)| candidate).collect()
 }
 
 /// How much of the question each text holds, 0 to 1, rare words counting more.

@@ -1,5 +1,7 @@
 //! The language of a question, and the few texts the service says itself.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::words::is_kana;
@@ -117,18 +119,28 @@ impl Language {
     }
 }
 
+/// Words that carry grammar and no content, in any of the languages.
+pub fn is_function_word(word: &str) -> bool {
+    static ALL: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        FUNCTION_WORDS.iter().flat_map(|(_, list)| list.split(' ')).chain(["passage", "source"]).collect()
+    });
+    ALL.contains(word)
+}
+
 /// Words that nearly every question of a language has one of.
 const FUNCTION_WORDS: &[(&str, &str)] = &[
     (
         "en",
-        "a an and are as at be by can do does did for from has have how i if in is it its me my not of on or \
-         our should that the their there these this to was we were what when where which who why will with you your",
+        "a about after all also am an and any are as at be been but by can could did do does for from get had has \
+         have he her his how i if in into is it its many may me much my not of on or our shall she should so such \
+         than that the their them then there these they this those to us was we were what when where which who \
+         whom whose why will with would you your",
     ),
     (
         "de",
-        "aber alle als am an auf aus bei bin bis das dem den der des die ein eine einem einen einer er es für gibt \
-         habe haben hat ich im in ist kann kein man mein mit muss nach nicht oder sich sie sind und viel viele vom \
-         von wann war warum was welche welchen welcher welches wenn wer werden wie wird wir wo zu zum zur",
+        "aber alle als am an auch auf aus bei bin bis das dem den der des die ein eine einem einen einer er es für \
+         gibt habe haben hat ich im in ist kann kein man mein mit muss nach nicht oder sich sie sind und viel viele \
+         vom von wann war warum was welche welchen welcher welches wenn wer werden wie wird wir wo zu zum zur",
     ),
     (
         "fr",

@@ -146,8 +146,10 @@ impl<'a> Cutter<'a> {
         let mut run = 0..0;
         for line in text.split_inclusive('\n') {
             let short = run.end > 0 && {
-                let previous = text[run.clone()].lines().next_back().map_or(0, width);
-                previous * 2 < widest || widest < 40
+                let previous = text[run.clone()].lines().next_back().unwrap_or_default().trim();
+                // Columns of unspaced scripts are narrower.
+                let column = if previous.ends_with(super::words::is_unspaced) { 24 } else { 40 };
+                width(previous) * 2 < widest || widest < column
             };
             let fresh = line.trim_start().chars().next().is_some_and(|c| !c.is_lowercase());
             if short && fresh {
