@@ -1,0 +1,42 @@
+//! Hits and configurations for tests of the generation room.
+
+use std::time::Duration;
+
+use rag_api::{
+    config::LlmConfig,
+    domain::{Chunk, ChunkId, Hit, Question},
+};
+
+pub fn hit(source: &str, content: &str) -> Hit {
+    let chunk = Chunk {
+        id: ChunkId(source.to_owned()),
+        source: source.to_owned(),
+        title: None,
+        content: content.to_owned(),
+        page_number: Some(3),
+        chunk_index: 0,
+        content_hash: String::new(),
+        language: Some("en".to_owned()),
+        tags: Vec::new(),
+        created_at: "2026-01-01T00:00:00Z".to_owned(),
+    };
+    Hit { chunk, score: 0.03, cosine: Some(0.6) }
+}
+
+pub fn question(text: &str) -> Question {
+    Question::parse(text).unwrap()
+}
+
+pub fn llm(base_url: String, api_key: &str) -> LlmConfig {
+    LlmConfig {
+        base_url,
+        api_key: Some(api_key.to_owned().into()),
+        model: "test-model".to_owned(),
+        max_output_tokens: None,
+        reasoning_effort: None,
+        verbosity: None,
+        timeout: Duration::from_secs(5),
+        max_retries: 2,
+        prices: None,
+    }
+}
