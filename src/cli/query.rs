@@ -47,6 +47,11 @@ fn print(answer: &Answer) {
         let Some(hit) = answer.contexts.get(citation.context) else { continue };
         let page = hit.chunk.page_number.map(|page| format!(", page {page}")).unwrap_or_default();
         let quote = citation.quote.split_whitespace().collect::<Vec<_>>().join(" ");
-        println!("  [{}] {}{page} ({}): “{quote}”", citation.number, hit.chunk.source, citation.verdict.as_str());
+        println!(
+            "  [{}] {}{page} ({}): “{quote}”",
+            citation.number,
+            hit.chunk.source,
+            citation.verdict.as_str()
+        );
     }
 }

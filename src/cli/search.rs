@@ -15,7 +15,9 @@ use crate::{
 
 /// Find passages without answering
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rag-api search \"reciprocal rank fusion\" --top-k 10\n  rag-api search \"limits\" --mode keyword --json")]
+#[command(
+    after_help = "Examples:\n  rag-api search \"reciprocal rank fusion\" --top-k 10\n  rag-api search \"limits\" --mode keyword --json"
+)]
 pub(super) struct Search {
     #[command(flatten)]
     retrieval: Retrieval,
@@ -37,7 +39,15 @@ impl Search {
         for (place, hit) in (1..).zip(&found.hits) {
             let page = hit.chunk.page_number.map(|page| format!(", page {page}")).unwrap_or_default();
             let title = hit.chunk.title.as_deref().map(|title| format!("  {title}")).unwrap_or_default();
-            let preview: String = hit.chunk.content.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(240).collect();
+            let preview: String = hit
+                .chunk
+                .content
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .chars()
+                .take(240)
+                .collect();
             println!("{place}. {:.4}  {}{page}{title}\n   {preview}", hit.score, hit.chunk.source);
         }
         if found.hits.is_empty() {
