@@ -1,5 +1,7 @@
 //! Room: cli.
 
+pub mod healthcheck;
+
 pub fn main() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS
 }
