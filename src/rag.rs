@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{
-    domain::{Answer, Filter, History, Hit, Question, SearchMode, TopK, VectorWeight},
-    embedding::EmbeddingError,
-    retrieval::RetrievalError,
-};
+use crate::domain::{Answer, Filter, History, Hit, Question, SearchMode, TopK, VectorWeight};
+// The errors pass through to those who sit above this room and must not reach below it.
+pub use crate::{embedding::EmbeddingError, retrieval::RetrievalError};
 
 /// What a caller asks, parsed.
 #[derive(Debug, Clone)]
@@ -51,10 +49,12 @@ pub enum RagError {
     Embedding(#[from] EmbeddingError),
     #[error(transparent)]
     Retrieval(#[from] RetrievalError),
+    #[error("no answer could be generated: {0}")]
+    Generation(String),
 }
 
 /// The service behind `/query` and `/search`. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Rag {}
 
 impl Rag {
@@ -65,6 +65,11 @@ impl Rag {
 
     pub async fn search(&self, query: &Query) -> Result<Found, RagError> {
         let _ = query;
+        Err(RagError::Embedding(EmbeddingError::Stopped))
+    }
+
+    /// Embeds a short text, so that the first caller does not pay for cold pages; the time it took.
+    pub async fn warm_up(&self) -> Result<Duration, RagError> {
         Err(RagError::Embedding(EmbeddingError::Stopped))
     }
 
