@@ -75,9 +75,15 @@ pub fn rag(config: &Config, metrics: Metrics) -> Result<Rag> {
     }))
 }
 
+/// Created before everything that records into it.
+pub fn metrics(config: &Config) -> Result<Metrics> {
+    let model = config.llm.as_ref().map(|llm| llm.model.as_str());
+    Ok(Metrics::new(&config.service.version, &config.service.build_sha, model)?)
+}
+
 /// The HTTP application as it is shipped; tests build it with other addresses and nothing else.
 pub fn state(config: &Config) -> Result<AppState> {
-    let metrics = Metrics::new(&config.service.version, &config.service.build_sha)?;
+    let metrics = metrics(config)?;
     Ok(AppState {
         rag: rag(config, metrics.clone())?,
         metrics,

@@ -6,12 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::options::Retrieval;
-use crate::{
-    app,
-    config::Config,
-    http::SearchReply,
-    telemetry::{Metrics, TraceId},
-};
+use crate::{app, config::Config, http::SearchReply, telemetry::TraceId};
 
 /// Find passages without answering
 #[derive(Debug, Args)]
@@ -29,8 +24,7 @@ pub(super) struct Search {
 impl Search {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let query = self.retrieval.into_query()?;
-        let metrics = Metrics::new(&config.service.version, &config.service.build_sha)?;
-        let rag = tokio::task::block_in_place(|| app::rag(config, metrics))?;
+        let rag = tokio::task::block_in_place(|| app::rag(config, app::metrics(config)?))?;
         let found = rag.search(&query).await?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&SearchReply::new(found, TraceId::random()))?);
