@@ -122,8 +122,8 @@ pub enum LogFormat {
 pub struct TelemetryConfig {
     /// `None`: pretty on a terminal, JSON elsewhere.
     pub log_format: Option<LogFormat>,
-    /// `RUST_LOG` directives.
-    pub log_filter: String,
+    /// `RUST_LOG` directives; `None`: info for the server, warn for commands.
+    pub log_filter: Option<String>,
 }
 
 impl TelemetryConfig {
@@ -137,7 +137,7 @@ impl TelemetryConfig {
                 None
             }
         };
-        Self { log_format, log_filter: env.text_or("RUST_LOG", "info") }
+        Self { log_format, log_filter: env.text("RUST_LOG") }
     }
 }
 

@@ -71,10 +71,18 @@ mod tests {
     #[test]
     fn common_languages_are_told_apart() {
         for (text, language) in [
-            ("The operator drains the old revision before the new one takes its traffic.", Some("en")),
+            (
+                "The operator drains the old revision before the new one takes its traffic. When the errors of the new \
+                 one rise above the limit, the traffic goes back, and the reason stands in the summary.",
+                Some("en"),
+            ),
             ("サービスは質問に出典つきで答えます。", Some("ja")),
             ("这项服务用自己的文档回答问题。", Some("zh")),
-            ("Der Dienst beantwortet Fragen mit Belegen aus den eigenen Dokumenten.", Some("de")),
+            (
+                "Der Dienst beantwortet Fragen mit Belegen aus den eigenen Dokumenten. Wenn sich nichts findet, das \
+                 ähnlich genug ist, sagt er das und ruft das Sprachmodell gar nicht erst auf.",
+                Some("de"),
+            ),
             ("", None),
             ("12 34 56", None),
         ] {

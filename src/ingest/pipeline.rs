@@ -106,6 +106,7 @@ impl Ingestion {
             progress(Progress::File(&file));
             report.files.push(file);
         }
+        let expected = report.files.len() + found.files.len();
         let present: HashSet<String> = found.files.iter().map(|file| file.source.clone()).collect();
         let known: std::collections::HashMap<String, Remembered> = writer
             .known_sources()
@@ -139,7 +140,7 @@ impl Ingestion {
                 (uncommitted, last_commit) = (0, Instant::now());
             }
         }
-        report.interrupted = report.files.len() < present.len();
+        report.interrupted = report.files.len() < expected;
         if prune && !report.interrupted {
             report.removed =
                 writer.known_sources().keys().filter(|source| !present.contains(*source)).cloned().collect();

@@ -45,7 +45,11 @@ pub enum LogsError {
 
 /// Installs the logger and the panic hook of this process, once.
 pub fn init(config: &TelemetryConfig, service: &ServiceInfo, target: LogTarget) -> Result<(), LogsError> {
-    let filter = filter(&config.log_filter)?;
+    let usual = match target {
+        LogTarget::Stdout => "info",
+        LogTarget::Stderr => "warn",
+    };
+    let filter = filter(config.log_filter.as_deref().unwrap_or(usual))?;
     let terminal = match target {
         LogTarget::Stdout => std::io::stdout().is_terminal(),
         LogTarget::Stderr => std::io::stderr().is_terminal(),

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("generation", &["domain", "config", "telemetry"]),
     ("ingest", &["domain", "config", "telemetry", "embedding", "retrieval", "generation"]),
     ("rag", &["domain", "config", "telemetry", "embedding", "retrieval", "generation"]),
-    ("evaluation", &["domain", "config", "telemetry", "embedding", "retrieval", "generation"]),
+    ("evaluation", &["domain", "config", "telemetry", "embedding", "retrieval", "generation", "ingest"]),
     ("http", &["domain", "config", "telemetry", "rag", "ingest"]),
     ("app", EVERYTHING),
     ("cli", EVERYTHING),

@@ -14,6 +14,8 @@ mod house;
 mod http_app;
 mod http_hostile;
 mod http_routes;
+mod ingest_process;
+mod local_index;
 mod local_llm;
 mod model_fetch;
 mod openai_wire;
