@@ -1,1 +1,3 @@
 //! Room: ingest.
+
+pub mod extract;
