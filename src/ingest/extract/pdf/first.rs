@@ -75,6 +75,9 @@ fn page(document: &PdfDocument, number: u32) -> Frame {
     let text = cleanup::pdf_page(&raw);
     if text.is_empty() {
         // Text that is drawn but cannot be read has no map to Unicode; pdf-extract may know the font.
+        if document.get_page_content_data(index).is_err() {
+            return Frame::Doubt { number, reason: "its content cannot be read".into(), text: None };
+        }
         if !raw.trim().is_empty() || document.has_text_layer(index).unwrap_or(true) {
             return Frame::Doubt { number, reason: sanity::NO_MAP.into(), text: None };
         }
@@ -118,6 +121,8 @@ fn plain(error: &pdf_oxide::Error) -> String {
         Error::InvalidXref => "its cross-reference table is damaged".into(),
         Error::UnexpectedEof => "it ends too early".into(),
         Error::ParseError { .. } | Error::InvalidObjectType { .. } => "its objects are damaged".into(),
+        // The page's number stands in the note already; in the reason it would keep notes from collapsing.
+        Error::InvalidPdf(text) if text.starts_with("Page index") => "the page is missing".into(),
         Error::ObjectNotFound(..) => "objects are missing".into(),
         Error::CircularReference(_) | Error::RecursionLimitExceeded(_) => {
             "its objects refer to each other in circles".into()
