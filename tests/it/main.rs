@@ -21,3 +21,4 @@ mod model_fetch;
 mod openai_wire;
 mod passages;
 mod support;
+mod ugly_extract;
