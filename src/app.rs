@@ -1,1 +1,91 @@
-//! Assembly: configuration to components.
+//! Assembly: configuration to components; the only place that picks implementations.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+
+use crate::{
+    config::{Config, EmbeddingConfig, SearchBackend},
+    domain::EMBEDDING_DIMENSION,
+    embedding::{Embedder, MODEL_ID, MiniLm, WEIGHTS_SHA256},
+    generation::OpenAi,
+    http::{self, AppState},
+    ingest::{Ingestion, chunk::CHUNKER_VERSION, extract::WorkerCommand},
+    rag::{Parts, Rag},
+    retrieval::{
+        Fingerprint,
+        local::{LocalIndex, LocalWriter},
+    },
+    telemetry::Metrics,
+};
+
+/// What this program builds indexes with and searches them with.
+pub fn fingerprint() -> Fingerprint {
+    Fingerprint {
+        model: MODEL_ID.to_owned(),
+        weights_sha256: WEIGHTS_SHA256.to_owned(),
+        chunker: CHUNKER_VERSION.to_owned(),
+        dimensions: EMBEDDING_DIMENSION,
+    }
+}
+
+/// Loads the model and starts its worker.
+pub fn embedder(config: &EmbeddingConfig) -> Result<Embedder> {
+    let start = std::time::Instant::now();
+    let model = MiniLm::load(&config.model_dir)?;
+    tracing::info!(duration_ms = start.elapsed().as_millis() as u64, "model loaded");
+    Ok(Embedder::start(model, config.queue_capacity)?)
+}
+
+/// Opens the index for reading.
+pub fn index(config: &SearchBackend) -> Result<LocalIndex> {
+    let SearchBackend::Local { dir } = config;
+    Ok(LocalIndex::open(dir, fingerprint())?)
+}
+
+/// Opens the index for writing, waiting for another writer at most `wait`.
+pub fn writer(config: &SearchBackend, wait: Duration) -> Result<LocalWriter> {
+    let SearchBackend::Local { dir } = config;
+    open_writer(dir, wait)
+}
+
+fn open_writer(dir: &Path, wait: Duration) -> Result<LocalWriter> {
+    LocalWriter::open(dir, &fingerprint(), wait).with_context(|| format!("cannot write to {}", dir.display()))
+}
+
+/// The way of files into an index.
+pub fn ingestion(config: &Config, embedder: Embedder) -> Result<Ingestion> {
+    let worker = WorkerCommand::current().context("cannot find this program's own file")?;
+    Ok(Ingestion::new(embedder, &config.ingest, worker))
+}
+
+/// Everything between a question and its answer.
+pub fn rag(config: &Config, metrics: Metrics) -> Result<Rag> {
+    let llm = config.llm.as_ref().map(OpenAi::new).transpose()?;
+    // The answer must be out before the request times out, also when it falls back to sentences.
+    let llm_deadline = config.server.request_timeout.mul_f64(0.9);
+    Ok(Rag::new(Parts {
+        embedder: embedder(&config.embedding)?,
+        index: index(&config.search)?,
+        llm,
+        retrieval: config.retrieval.clone(),
+        llm_deadline,
+        metrics,
+    }))
+}
+
+/// The HTTP application as it is shipped; tests build it with other addresses and nothing else.
+pub fn state(config: &Config) -> Result<AppState> {
+    let metrics = Metrics::new(&config.service.version, &config.service.build_sha)?;
+    let rag = rag(config, metrics.clone())?;
+    Ok(AppState { rag, metrics, service: Arc::new(config.service.clone()), limits: Arc::new(config.server.clone()) })
+}
+
+/// Serves until `shutdown` resolves and what was running has finished.
+pub async fn serve(config: &Config, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    let state = tokio::task::block_in_place(|| state(config))?;
+    state.rag.warm_up().await?;
+    http::serve(listener, http::router(state), shutdown, config.server.shutdown_grace).await?;
+    Ok(())
+}

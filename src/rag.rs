@@ -1,12 +1,20 @@
 //! Question to answer, on one screen.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
-    domain::{Answer, Filter, History, Hit, Question, SearchMode, TopK, VectorWeight},
-    embedding::EmbeddingError,
-    retrieval::RetrievalError,
+    config::RetrievalConfig,
+    domain::{Answer, Embedding, Filter, History, Hit, Question, SearchMode, TopK, VectorWeight},
+    embedding::Embedder,
+    generation::{self, LlmError, OpenAi},
+    retrieval::{SearchRequest, local::LocalIndex},
+    telemetry::Metrics,
 };
+// The errors pass through to those who sit above this room and must not reach below it.
+pub use crate::{embedding::EmbeddingError, retrieval::RetrievalError};
 
 /// What a caller asks, parsed.
 #[derive(Debug, Clone)]
@@ -51,30 +59,147 @@ pub enum RagError {
     Embedding(#[from] EmbeddingError),
     #[error(transparent)]
     Retrieval(#[from] RetrievalError),
+    #[error("no answer could be generated: {0}")]
+    Generation(String),
 }
 
 /// The service behind `/query` and `/search`. Cheap to clone.
 #[derive(Clone)]
-pub struct Rag {}
+pub struct Rag {
+    parts: Arc<Parts>,
+}
+
+/// What questions are answered with.
+pub struct Parts {
+    pub embedder: Embedder,
+    pub index: LocalIndex,
+    /// `None`: answers are extractive.
+    pub llm: Option<OpenAi>,
+    pub retrieval: RetrievalConfig,
+    /// All tries of one answer together.
+    pub llm_deadline: Duration,
+    pub metrics: Metrics,
+}
 
 impl Rag {
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// Retrieves, judges whether that is evidence, and answers from it: by the LLM, or by its sentences
+    /// where there is no LLM or it fails.
     pub async fn answer(&self, query: &Query) -> Result<Answered, RagError> {
-        let _ = query;
-        Err(RagError::Embedding(EmbeddingError::Stopped))
+        let start = Instant::now();
+        let (found, vector) = self.retrieve(query, true).await?;
+        let generating = Instant::now();
+        let answer = if generation::evidence(&found.hits, self.parts.retrieval.min_cosine) {
+            match self.generate(query, &found.hits).await {
+                Some(answer) => answer,
+                None => self.extract(query, &found.hits, vector.as_ref()).await?,
+            }
+        } else {
+            generation::no_evidence(&query.question)
+        };
+        let mode = if answer.model.is_some() { "generative" } else { "extractive" };
+        self.parts.metrics.count_answer(mode, answer.grounding.is_grounded());
+        let timings = Timings { generate: generating.elapsed(), total: start.elapsed(), ..found.timings };
+        Ok(Answered { answer, timings, index_version: found.index_version })
     }
 
     pub async fn search(&self, query: &Query) -> Result<Found, RagError> {
-        let _ = query;
-        Err(RagError::Embedding(EmbeddingError::Stopped))
+        Ok(self.retrieve(query, query.mode != SearchMode::Keyword).await?.0)
+    }
+
+    /// Embeds a short text, so that the first caller does not pay for cold pages; the time it took.
+    pub async fn warm_up(&self) -> Result<Duration, RagError> {
+        let start = Instant::now();
+        self.parts.embedder.embed_now(vec!["warm up".into()]).await?;
+        Ok(start.elapsed())
     }
 
     /// What is missing before questions can be answered; empty: ready. Embeds nothing.
     pub fn missing(&self) -> Vec<String> {
-        Vec::new()
+        self.parts.index.problem().map(|problem| problem.to_string()).into_iter().collect()
     }
 
     /// For `/metrics`: jobs waiting for the model, chunks indexed.
     pub fn gauges(&self) -> (usize, u64) {
-        (0, 0)
+        (self.parts.embedder.queue_depth(), self.parts.index.chunk_count())
     }
+
+    /// Hits and, where `embed` asks for it, the question's vector. An answer wants it in every mode,
+    /// because the cosine is what tells evidence from coincidence.
+    async fn retrieve(&self, query: &Query, embed: bool) -> Result<(Found, Option<Embedding>), RagError> {
+        let start = Instant::now();
+        let mut timings = Timings::default();
+        let vector = if embed {
+            let texts = vec![query.question.as_str().to_owned()];
+            let vector = self.parts.embedder.embed_now(texts).await?.pop();
+            timings.embed = start.elapsed();
+            self.parts.metrics.observe_embedding(timings.embed);
+            vector
+        } else {
+            None
+        };
+        let searching = Instant::now();
+        let (parts, job) = (Arc::clone(&self.parts), (query.clone(), vector.clone()));
+        let search = move || {
+            let (query, vector) = job;
+            let request = SearchRequest {
+                text: query.question.as_str(),
+                vector: vector.as_ref(),
+                mode: query.mode,
+                top: query.top_k.get(),
+                filter: &query.filter,
+                vector_weight: query.vector_weight.or(parts.retrieval.vector_weight),
+            };
+            Ok::<_, RetrievalError>((parts.index.search(&request)?, parts.index.version()))
+        };
+        let (hits, index_version) = tokio::task::spawn_blocking(search)
+            .await
+            .map_err(|error| RetrievalError::Index(format!("the search failed: {error}")))??;
+        timings.search = searching.elapsed();
+        timings.total = start.elapsed();
+        self.parts.metrics.observe_search(query.mode.as_str(), timings.search);
+        Ok((Found { hits, timings, index_version }, vector))
+    }
+
+    /// `None` when there is no LLM or it gave no answer; a failure is logged here, where it is handled.
+    async fn generate(&self, query: &Query, hits: &[Hit]) -> Option<Answer> {
+        let llm = self.parts.llm.as_ref()?;
+        let start = Instant::now();
+        let deadline = start + self.parts.llm_deadline;
+        let result = generation::generative(llm, &query.question, &query.history, hits, deadline).await;
+        self.parts.metrics.observe_llm(start.elapsed());
+        match result {
+            Ok(answer) => {
+                if let (Some(model), Some(usage)) = (&answer.model, answer.usage) {
+                    self.parts.metrics.count_llm_tokens(model, usage.input_tokens, usage.output_tokens);
+                }
+                Some(answer)
+            }
+            Err(error) => {
+                warn_of(&error, start.elapsed());
+                None
+            }
+        }
+    }
+
+    async fn extract(
+        &self,
+        query: &Query,
+        hits: &[Hit],
+        vector: Option<&Embedding>,
+    ) -> Result<Answer, RagError> {
+        let candidates = generation::candidates(&query.question, hits);
+        let texts = candidates.iter().map(|candidate| candidate.text.clone()).collect();
+        let vectors = self.parts.embedder.embed_now(texts).await?;
+        let cosines: Vec<f32> =
+            vectors.iter().map(|sentence| vector.map_or(0.0, |question| question.cosine(sentence))).collect();
+        Ok(generation::compose(&query.question, hits, &candidates, &cosines))
+    }
+}
+
+fn warn_of(error: &LlmError, took: Duration) {
+    tracing::warn!(error = %error, duration_ms = took.as_millis() as u64, "llm failed; answering extractively");
 }

@@ -1,5 +1,109 @@
-//! Room: cli.
+//! The command line: one file a command, results on stdout, everything else on stderr.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room is the one that prints")]
 
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod check;
+mod evaluate;
+mod healthcheck;
+mod index;
+mod ingest;
+mod model;
+mod options;
+mod query;
+mod search;
+mod serve;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Config, ConfigError},
+    ingest::extract,
+    telemetry::{LogTarget, logs},
+};
+
+/// Answers questions from your own documents, with citations. One binary, no account needed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rag-api",
+    version,
+    after_help = "First steps:\n  rag-api model fetch          bring the model, once\n  rag-api ingest docs/         index a folder\n  \
+                  rag-api query \"How do I …?\"  ask it\n  rag-api serve                answer over HTTP on port 8000\n\n\
+                  Settings come from the environment and .env; .env.example lists them all."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Ingest(ingest::Ingest),
+    #[command(subcommand)]
+    Index(index::Index),
+    Query(query::Query),
+    Search(search::Search),
+    Evaluate(evaluate::Evaluate),
+    #[command(subcommand)]
+    Model(model::Model),
+    Check(check::Check),
+    Healthcheck(healthcheck::Healthcheck),
+}
+
+/// The exit code of a command that did its work but found something wrong.
+pub(crate) const FAILED: ExitCode = ExitCode::FAILURE;
+
+/// Runs the command of the process's arguments.
+pub fn main() -> ExitCode {
+    // A reader process sees hostile bytes: it must start fast and know nothing else of the program.
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == extract::WORKER_ARGUMENT) {
+        return extract::run_worker(arguments.into_iter().skip(1));
+    }
+    let Arguments { command } = Arguments::parse();
+    match run(command) {
+        Ok(code) => code,
+        Err(error) if error.is::<ConfigError>() => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            FAILED
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let config = Config::load()?;
+    let target = match command {
+        Command::Serve(_) => LogTarget::Stdout,
+        _ => LogTarget::Stderr,
+    };
+    logs::init(&config.telemetry, &config.service, target)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        match command {
+            Command::Serve(command) => command.run(&config).await,
+            Command::Ingest(command) => command.run(&config).await,
+            Command::Index(command) => command.run(&config),
+            Command::Query(command) => command.run(&config).await,
+            Command::Search(command) => command.run(&config).await,
+            Command::Evaluate(command) => command.run(&config).await,
+            Command::Model(command) => command.run(&config).await,
+            Command::Check(command) => command.run(&config).await,
+            Command::Healthcheck(command) => command.run(&config).await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
 }

@@ -282,6 +282,15 @@ impl LlmConfig {
     }
 }
 
+/// Where a text is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunkStrategy {
+    /// By the model's tokenizer, at the borders of sections, paragraphs, sentences and words.
+    Tokens,
+    /// By lines, up to 200 characters with 20 of overlap, as the service before this one did.
+    Characters,
+}
+
 /// Limits of what one file may cost, and how it is cut.
 #[derive(Debug, Clone)]
 pub struct IngestConfig {
@@ -293,6 +302,7 @@ pub struct IngestConfig {
     pub extract_timeout: Duration,
     /// Address space of that process.
     pub extract_memory_bytes: u64,
+    pub chunk_strategy: ChunkStrategy,
     /// Tokens of a chunk with [CLS], [SEP] and its title; 256 at most.
     pub chunk_tokens: usize,
     pub chunk_overlap_tokens: usize,
@@ -300,12 +310,21 @@ pub struct IngestConfig {
 
 impl IngestConfig {
     fn read(env: &mut EnvReader) -> Self {
-        let chunk_tokens = env.parsed("CHUNK_TOKENS", 32..=256, "32 to 256").unwrap_or(256);
+        let chunk_tokens = env.parsed("CHUNK_TOKENS", 96..=256, "96 to 256").unwrap_or(256);
         let chunk_overlap_tokens = env.parsed("CHUNK_OVERLAP_TOKENS", 0..=128, "0 to 128").unwrap_or(32);
         if chunk_overlap_tokens * 2 > chunk_tokens {
             env.mistake("CHUNK_OVERLAP_TOKENS", "must be at most half of CHUNK_TOKENS");
         }
+        let chunk_strategy = match env.text("CHUNK_STRATEGY").as_deref() {
+            None | Some("tokens") => ChunkStrategy::Tokens,
+            Some("characters") => ChunkStrategy::Characters,
+            Some(other) => {
+                env.mistake("CHUNK_STRATEGY", format!("must be tokens or characters, not {other:?}"));
+                ChunkStrategy::Tokens
+            }
+        };
         Self {
+            chunk_strategy,
             max_file_bytes: env
                 .parsed("INGEST_MAX_FILE_BYTES", 1..=1 << 32, "1 to 4294967296 bytes")
                 .unwrap_or(128 << 20),

@@ -1,6 +1,25 @@
 //! Text to vector: the tokenizer, the MiniLM forward pass, and the worker that owns the model.
 
-use crate::domain::Embedding;
+pub mod fetch;
+mod minilm;
+mod tokenizer;
+mod weights;
+mod worker;
+
+use std::path::PathBuf;
+
+pub use minilm::MiniLm;
+pub use tokenizer::{MAX_TOKENS, TokenCounter, Tokenizer};
+pub use worker::Embedder;
+
+/// The model's name on the hub, as `GET /` and the index report it.
+pub const MODEL_ID: &str = "sentence-transformers/all-MiniLM-L6-v2";
+
+/// SHA-256 of the one `model.safetensors` this version computes with.
+pub const WEIGHTS_SHA256: &str = fetch::PINNED[0].sha256;
+
+/// SHA-256 of its `tokenizer.json`.
+pub const TOKENIZER_SHA256: &str = fetch::PINNED[1].sha256;
 
 /// Why a text has no vector.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -12,27 +31,17 @@ pub enum EmbeddingError {
     Stopped,
     #[error("the model failed: {0}")]
     Model(String),
+    #[error("{path} is missing; run `rag-api model fetch`")]
+    Missing { path: PathBuf },
+    #[error("{path} cannot be read: {reason}")]
+    Unreadable { path: PathBuf, reason: String },
+    /// Other weights would give vectors that do not fit the index.
+    #[error("{path} has SHA-256 {found}, not {wanted}; run `rag-api model fetch`")]
+    WrongHash { path: PathBuf, found: String, wanted: &'static str },
 }
 
-/// A handle to the worker that owns the model. Cheap to clone.
-#[derive(Clone)]
-pub struct Embedder {}
-
-impl Embedder {
-    /// Embeds texts somebody waits for: they overtake passages, and are shed when the queue is full.
-    pub async fn embed_now(&self, texts: Vec<String>) -> Result<Vec<Embedding>, EmbeddingError> {
-        let _ = texts;
-        Err(EmbeddingError::Stopped)
-    }
-
-    /// Embeds passages in the background; waits for room in the queue.
-    pub async fn embed_passages(&self, texts: Vec<String>) -> Result<Vec<Embedding>, EmbeddingError> {
-        let _ = texts;
-        Err(EmbeddingError::Stopped)
-    }
-
-    /// Jobs waiting now.
-    pub fn queue_depth(&self) -> usize {
-        0
+impl From<candle_core::Error> for EmbeddingError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Model(error.to_string())
     }
 }

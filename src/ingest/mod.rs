@@ -1,1 +1,12 @@
-//! Room: ingest.
+//! Documents in: files found, read, cut, embedded and written, with bounded stages.
+
+pub mod chunk;
+pub mod extract;
+mod files;
+mod language;
+mod pipeline;
+mod report;
+
+pub use files::{SourceFile, find};
+pub use pipeline::{Document, Ingestion, IngestError, Progress};
+pub use report::{FileReport, Report};

@@ -1,8 +1,18 @@
-//! All integration tests, as one binary.
+//! One binary for all integration tests, so that they link once: one module a subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers outside of test functions fail tests too, and skips are told on stderr"
+)]
 
-// Helpers outside of test functions fail tests too, and skips are told on stderr.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
-
+mod chunking;
+mod embedding;
+mod house;
 mod local_llm;
+mod model_fetch;
 mod openai_wire;
 mod passages;
+mod support;

@@ -1,28 +1,134 @@
 //! The embedded index: tantivy for keywords and storage, exact cosine over mapped vectors.
 
-use crate::{
-    domain::Hit,
-    retrieval::{RetrievalError, SearchRequest},
+mod analyzer;
+mod schema;
+mod search;
+mod snapshot;
+mod state;
+mod vectors;
+mod writer;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock, Weak},
+    time::Duration,
 };
 
-/// A reader of one index folder. Cheap to clone, blocking.
+pub use writer::{KnownSource, LocalWriter, SourceChunks};
+
+use crate::{
+    domain::Hit,
+    retrieval::{Fingerprint, RetrievalError, SearchRequest},
+};
+use snapshot::Snapshot;
+
+/// How often a reader looks for a new commit; twice this is what a commit needs to be seen.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A reader of one index folder that follows the commits of other processes. Cheap to clone, blocking.
 #[derive(Clone)]
-pub struct LocalIndex {}
+pub struct LocalIndex {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    fingerprint: Fingerprint,
+    current: RwLock<Result<Arc<Snapshot>, RetrievalError>>,
+}
 
 impl LocalIndex {
+    /// Opens the folder and keeps watching it. An index that is absent or does not fit is no error
+    /// here: searches say so until it is there.
+    pub fn open(dir: &Path, fingerprint: Fingerprint) -> Result<Self, RetrievalError> {
+        let stamp = commit_stamp(dir);
+        let current = Snapshot::open(dir, &fingerprint).map(Arc::new);
+        let shared = Arc::new(Shared { dir: dir.to_owned(), fingerprint, current: RwLock::new(current) });
+        let watched = Arc::downgrade(&shared);
+        std::thread::Builder::new().name("index-watch".into()).spawn(move || watch(&watched, stamp))?;
+        Ok(Self { shared })
+    }
+
     /// Best first. Blocking: call it from a thread that may block.
     pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Hit>, RetrievalError> {
-        let _ = request;
-        Err(RetrievalError::NoVector)
+        search::search(&*self.snapshot()?, request)
     }
 
     /// Changes with every commit that a reader sees.
     pub fn version(&self) -> String {
-        String::new()
+        self.snapshot().map_or_else(|_| "none".into(), |snapshot| format!("local-{}", snapshot.opstamp))
     }
 
     /// Retrievable chunks.
     pub fn chunk_count(&self) -> u64 {
-        0
+        self.snapshot().map_or(0, |snapshot| snapshot.chunk_count())
+    }
+
+    /// Why searches fail now, if they do.
+    pub fn problem(&self) -> Option<RetrievalError> {
+        self.snapshot().err()
+    }
+
+    fn snapshot(&self) -> Result<Arc<Snapshot>, RetrievalError> {
+        self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn watch(shared: &Weak<Shared>, mut seen: Option<CommitStamp>) {
+    loop {
+        std::thread::sleep(WATCH_INTERVAL);
+        let Some(shared) = shared.upgrade() else { return };
+        let stamp = commit_stamp(&shared.dir);
+        if stamp == seen {
+            continue;
+        }
+        let fresh = Snapshot::open(&shared.dir, &shared.fingerprint).map(Arc::new);
+        match &fresh {
+            Ok(snapshot) => tracing::info!(chunks = snapshot.chunk_count(), "index reloaded"),
+            Err(error) => tracing::warn!(error = %error, "index cannot be searched"),
+        }
+        *shared.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        seen = stamp;
+    }
+}
+
+/// Tells one commit from the next: tantivy replaces `meta.json` by a rename.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CommitStamp(std::time::SystemTime, u64, u64);
+
+fn commit_stamp(dir: &Path) -> Option<CommitStamp> {
+    let meta = fs::metadata(dir.join(snapshot::TEXT).join("meta.json")).ok()?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some(CommitStamp(meta.modified().ok()?, meta.len(), inode))
+}
+
+/// Removes the index and nothing else; `false` when there was none. Fails while a writer is at work.
+pub fn delete(dir: &Path) -> Result<bool, RetrievalError> {
+    if !dir.join(snapshot::TEXT).exists() {
+        return Ok(false);
+    }
+    let _lock = writer::WriterLock::take(dir, Duration::ZERO)?;
+    for folder in [snapshot::TEXT, snapshot::VECTORS] {
+        match fs::remove_dir_all(dir.join(folder)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(true)
+}
+
+impl From<tantivy::TantivyError> for RetrievalError {
+    fn from(error: tantivy::TantivyError) -> Self {
+        Self::Index(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for RetrievalError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Index(error.to_string())
     }
 }

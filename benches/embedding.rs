@@ -1,0 +1,41 @@
+//! Milliseconds a text and tokens a second of the embedding path, tokenizing included.
+//!
+//! `cargo bench --bench embedding`; needs `rag-api model fetch`.
+
+use std::{path::Path, time::Instant};
+
+use rag_api::embedding::MiniLm;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let model = MiniLm::load(Path::new(&std::env::var("MODEL_DIR").unwrap_or_else(|_| "model".into())))?;
+    let sentence =
+        "The operator drains a revision before the next one takes its traffic, and watches the errors. ";
+    for (name, text, repeat) in [
+        ("short", "How do I reset it?".to_owned(), 50),
+        ("medium", sentence.repeat(2), 50),
+        ("full", sentence.repeat(20), 15),
+    ] {
+        let tokens = model.tokenizer().encode(&text)?.len();
+        let mut times = Vec::new();
+        for _ in 0..repeat {
+            let start = Instant::now();
+            model.embed(std::slice::from_ref(&text))?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        println!(
+            "{name}: {tokens} tokens, median {:.2} ms, p90 {:.2} ms",
+            times[repeat / 2],
+            times[repeat * 9 / 10]
+        );
+    }
+    let texts: Vec<String> = (0..128).map(|i| sentence.repeat(2 + i % 12)).collect();
+    let tokens = texts
+        .iter()
+        .map(|text| model.tokenizer().encode(text).map(|ids| ids.len()))
+        .sum::<Result<usize, _>>()?;
+    let start = Instant::now();
+    model.embed(&texts)?;
+    println!("bulk: {:.0} tokens/s", tokens as f64 / start.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! `rag-api evaluate`: retrieval quality on a test collection.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::ProgressBar;
+
+use super::FAILED;
+use crate::{
+    app,
+    config::Config,
+    domain::SearchMode,
+    evaluation::{Calibration, Dataset, Report, Runner},
+};
+
+/// Measure retrieval on a test collection
+///
+/// DIR holds corpus.jsonl ({_id, title, text}) or a folder corpus/ of files, queries.jsonl ({_id, text})
+/// and qrels.tsv (query-id, corpus-id, score). The collection is indexed by the real pipeline into a
+/// temporary folder; the index in INDEX_DIR is not touched.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rag-api evaluate tests/golden\n  rag-api evaluate tests/golden --min-ndcg10 0.8 --report quality.json\n  \
+                        rag-api evaluate collection/ --run /tmp/run      writes /tmp/run.keyword, .vector and .hybrid")]
+pub(super) struct Evaluate {
+    /// The collection
+    #[arg(value_name = "DIR")]
+    dataset: PathBuf,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// Write the ranked documents of each mode in TREC format, at FILE.MODE
+    #[arg(long, value_name = "FILE")]
+    run: Option<PathBuf>,
+    /// Exit with 1 when hybrid nDCG@10 is lower
+    #[arg(long, value_name = "X")]
+    min_ndcg10: Option<f64>,
+    /// Also show which share of this collection's questions and of another's would be answered, by
+    /// MIN_EVIDENCE_COSINE: a collection whose questions this one cannot answer
+    #[arg(long, value_name = "DIR")]
+    foreign: Option<PathBuf>,
+}
+
+impl Evaluate {
+    pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
+        let dataset = Dataset::load(&self.dataset)?;
+        let foreign = self.foreign.as_deref().map(Dataset::load).transpose()?;
+        let embedder = tokio::task::block_in_place(|| app::embedder(&config.embedding))?;
+        let ingestion = app::ingestion(config, embedder.clone())?;
+        let dir = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let runner = Runner::prepare(
+            dataset,
+            dir.path(),
+            &ingestion,
+            embedder,
+            app::fingerprint(),
+            config.retrieval.vector_weight,
+            |done, all| {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+            },
+        )
+        .await?;
+        bar.finish_and_clear();
+        let report = runner.run(self.run.as_deref()).await?;
+        print(&report);
+        if let Some(foreign) = foreign {
+            print_calibration(&runner.calibrate(&foreign.queries).await?);
+        }
+        if let Some(path) = &self.report {
+            write(path, &report)?;
+        }
+        let hybrid = report.modes.get(SearchMode::Hybrid.as_str()).map_or(0.0, |mode| mode.measures.ndcg_10);
+        match self.min_ndcg10 {
+            Some(least) if hybrid < least => {
+                eprintln!("hybrid nDCG@10 is {hybrid:.4}, below {least}");
+                Ok(FAILED)
+            }
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn write(path: &Path, report: &Report) -> Result<()> {
+    if path.as_os_str().is_empty() {
+        bail!("--report wants a file name");
+    }
+    std::fs::write(path, serde_json::to_string_pretty(report)?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn print(report: &Report) {
+    println!(
+        "{}: {} documents, {} chunks, {} queries, indexed in {:.1} s",
+        report.dataset, report.documents, report.chunks, report.queries, report.index_seconds
+    );
+    println!("mode      nDCG@10  Recall@10  Recall@100  MRR@10   p50 ms   p99 ms");
+    for mode in SearchMode::ALL {
+        let Some(figures) = report.modes.get(mode.as_str()) else { continue };
+        let measures = figures.measures;
+        println!(
+            "{:<8}  {:.4}   {:.4}     {:.4}      {:.4}   {:>6.2}   {:>6.2}",
+            mode.as_str(),
+            measures.ndcg_10,
+            measures.recall_10,
+            measures.recall_100,
+            measures.mrr_10,
+            figures.latency_ms.p50,
+            figures.latency_ms.p99
+        );
+    }
+}
+
+fn print_calibration(calibration: &Calibration) {
+    println!("min cosine  own answered  foreign answered");
+    for step in 0..=16 {
+        let threshold = step as f32 * 0.05;
+        let (own, foreign) = calibration.answered(threshold);
+        println!("{threshold:>10.2}  {:>11.1}%  {:>15.1}%", own * 100.0, foreign * 100.0);
+    }
+}

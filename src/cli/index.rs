@@ -1,0 +1,72 @@
+//! `rag-api index`: create, look at, empty or remove the index.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::{
+    app,
+    config::{Config, SearchBackend},
+    retrieval::local,
+};
+
+/// Create, inspect, empty or remove the index
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  rag-api index status\n  rag-api index clear\n  INDEX_DIR=/var/lib/rag rag-api index create")]
+pub(super) enum Index {
+    /// Make an empty index; does nothing where one is
+    Create,
+    /// Say where the index is, what it holds and whether this program can search it
+    Status(Status),
+    /// Take every passage out
+    Clear,
+    /// Remove the index from disk
+    Delete,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Index {
+    pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
+        let SearchBackend::Local { dir } = &config.search;
+        match self {
+            Self::Create => {
+                app::writer(&config.search, Duration::ZERO)?.finish()?;
+                println!("the index is in {}", dir.display());
+            }
+            Self::Status(Status { json }) => {
+                let index = app::index(&config.search)?;
+                let problem = index.problem().map(|problem| problem.to_string());
+                if json {
+                    let status = serde_json::json!({
+                        "backend": "local", "directory": dir, "chunks": index.chunk_count(),
+                        "version": index.version(), "problem": problem,
+                    });
+                    println!("{status}");
+                } else {
+                    println!("local index in {}: {} chunks, version {}", dir.display(), index.chunk_count(), index.version());
+                }
+                if let Some(problem) = problem {
+                    anyhow::bail!(problem);
+                }
+            }
+            Self::Clear => {
+                let mut writer = app::writer(&config.search, Duration::ZERO)?;
+                writer.clear()?;
+                writer.finish()?;
+                println!("the index in {} is empty", dir.display());
+            }
+            Self::Delete => {
+                let there = local::delete(dir)?;
+                println!("{} {}", if there { "removed the index in" } else { "there is no index in" }, dir.display());
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

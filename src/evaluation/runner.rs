@@ -1,0 +1,248 @@
+//! Builds a temporary index from a collection and asks it every question in every mode.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+
+use super::dataset::{Corpus, Dataset, DatasetError, Query, documents};
+use super::metrics::Measures;
+use crate::{
+    domain::{Filter, Hit, SearchMode, VectorWeight},
+    embedding::{Embedder, EmbeddingError},
+    ingest::{IngestError, Ingestion},
+    retrieval::{
+        Fingerprint, RetrievalError, SearchRequest,
+        local::{LocalIndex, LocalWriter},
+    },
+};
+
+/// Chunks asked for, so that a hundred different documents are among them.
+const DEPTH: usize = 500;
+/// Chunks asked for when time is taken.
+const TIMED_DEPTH: usize = 10;
+/// Documents embedded side by side.
+const DOCUMENTS_AT_ONCE: usize = 32;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationError {
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+    #[error(transparent)]
+    Retrieval(#[from] RetrievalError),
+    #[error("the run file cannot be written: {0}")]
+    RunFile(io::Error),
+}
+
+/// What `evaluate --report` writes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub dataset: String,
+    pub documents: usize,
+    pub chunks: u64,
+    pub queries: usize,
+    pub index_seconds: f64,
+    pub modes: BTreeMap<&'static str, ModeReport>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ModeReport {
+    #[serde(flatten)]
+    pub measures: Measures,
+    pub latency_ms: Latency,
+}
+
+/// Embedding and search of ten hits, one question at a time.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Latency {
+    pub p50: f64,
+    pub p99: f64,
+}
+
+/// Cosines of the best hit, for questions the collection answers and questions it does not.
+#[derive(Debug, Clone)]
+pub struct Calibration {
+    pub own: Vec<f32>,
+    pub foreign: Vec<f32>,
+}
+
+impl Calibration {
+    /// Shares of own and of foreign questions that would be answered at a threshold.
+    pub fn answered(&self, min_cosine: f32) -> (f64, f64) {
+        let share = |all: &[f32]| {
+            all.iter().filter(|&&cosine| cosine >= min_cosine).count() as f64 / all.len().max(1) as f64
+        };
+        (share(&self.own), share(&self.foreign))
+    }
+}
+
+/// A collection in a temporary index.
+pub struct Runner {
+    dataset: Dataset,
+    embedder: Embedder,
+    index: LocalIndex,
+    vector_weight: Option<VectorWeight>,
+    documents: usize,
+    index_seconds: f64,
+}
+
+impl Runner {
+    /// Indexes the corpus in `dir`, which the caller removes. `progress` gets documents done and in all.
+    pub async fn prepare(
+        dataset: Dataset,
+        dir: &Path,
+        ingestion: &Ingestion,
+        embedder: Embedder,
+        fingerprint: Fingerprint,
+        vector_weight: Option<VectorWeight>,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Self, EvaluationError> {
+        let start = Instant::now();
+        let mut writer = LocalWriter::open(dir, &fingerprint, Duration::ZERO)?;
+        let documents = match &dataset.corpus {
+            Corpus::Folder { path, .. } => {
+                let (mut done, mut all) = (0, 0);
+                let count = |event: crate::ingest::Progress<'_>| {
+                    match event {
+                        crate::ingest::Progress::Found { files } => all = files,
+                        crate::ingest::Progress::File(_) => done += 1,
+                    }
+                    progress(done, all);
+                };
+                let paths = [PathBuf::clone(path)];
+                let report = ingestion.run(&paths, false, writer, std::future::pending(), count).await?;
+                report.files.len()
+            }
+            Corpus::Lines(path) => {
+                let documents = documents(path)?;
+                let all = documents.len();
+                let mut embedded = stream::iter(&documents)
+                    .map(|document| ingestion.document(document))
+                    .buffer_unordered(DOCUMENTS_AT_ONCE);
+                let mut done = 0;
+                while let Some(source) = embedded.next().await {
+                    writer.replace(source?)?;
+                    done += 1;
+                    progress(done, all);
+                }
+                drop(embedded);
+                writer.finish()?;
+                all
+            }
+        };
+        let index = LocalIndex::open(dir, fingerprint)?;
+        let index_seconds = start.elapsed().as_secs_f64();
+        Ok(Self { dataset, embedder, index, vector_weight, documents, index_seconds })
+    }
+
+    /// Asks every judged question in every mode. `run_file` gets the ranked documents of each mode in
+    /// TREC format, at `PATH.MODE`.
+    pub async fn run(&self, run_file: Option<&Path>) -> Result<Report, EvaluationError> {
+        let queries: Vec<&Query> =
+            self.dataset.queries.iter().filter(|query| self.dataset.judgments.contains_key(&query.id)).collect();
+        let mut embedded = Vec::new();
+        for query in &queries {
+            let start = Instant::now();
+            let vector = self.embedder.embed_now(vec![query.text.clone()]).await?.remove(0);
+            embedded.push((vector, start.elapsed()));
+        }
+        let mut modes = BTreeMap::new();
+        for mode in SearchMode::ALL {
+            let mut lines = String::new();
+            let (mut measures, mut times) = (Vec::new(), Vec::new());
+            for (query, (vector, embedding_time)) in queries.iter().zip(&embedded) {
+                let request = SearchRequest {
+                    text: &query.text,
+                    vector: (mode != SearchMode::Keyword).then_some(vector),
+                    mode,
+                    top: TIMED_DEPTH,
+                    filter: &Filter::default(),
+                    vector_weight: self.vector_weight,
+                };
+                let start = Instant::now();
+                self.index.search(&request)?;
+                let embedding_time = if mode == SearchMode::Keyword { Duration::ZERO } else { *embedding_time };
+                times.push((start.elapsed() + embedding_time).as_secs_f64() * 1e3);
+                let ranked = self.by_document(&self.index.search(&SearchRequest { top: DEPTH, ..request })?);
+                for (rank, (id, score)) in ranked.iter().enumerate() {
+                    lines.push_str(&format!("{}\tQ0\t{id}\t{}\t{score}\trag-api\n", query.id, rank + 1));
+                }
+                let ids: Vec<String> = ranked.into_iter().map(|(id, _)| id).collect();
+                measures.extend(self.dataset.judgments.get(&query.id).and_then(|judged| Measures::of(&ids, judged)));
+            }
+            if let Some(path) = run_file {
+                write_run(path, mode, &lines).map_err(EvaluationError::RunFile)?;
+            }
+            times.sort_by(f64::total_cmp);
+            let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+            let latency_ms = Latency { p50: at(0.5), p99: at(0.99) };
+            modes.insert(mode.as_str(), ModeReport { measures: Measures::mean(&measures), latency_ms });
+        }
+        Ok(Report {
+            dataset: self.dataset.name.clone(),
+            documents: self.documents,
+            chunks: self.index.chunk_count(),
+            queries: queries.len(),
+            index_seconds: self.index_seconds,
+            modes,
+        })
+    }
+
+    /// The best hit's cosine for every own question, and for questions that belong elsewhere.
+    pub async fn calibrate(&self, foreign: &[Query]) -> Result<Calibration, EvaluationError> {
+        Ok(Calibration {
+            own: self.best_cosines(&self.dataset.queries).await?,
+            foreign: self.best_cosines(foreign).await?,
+        })
+    }
+
+    async fn best_cosines(&self, queries: &[Query]) -> Result<Vec<f32>, EvaluationError> {
+        let mut best = Vec::new();
+        for query in queries {
+            let vector = self.embedder.embed_now(vec![query.text.clone()]).await?.remove(0);
+            let hits = self.index.search(&SearchRequest {
+                text: &query.text,
+                vector: Some(&vector),
+                mode: SearchMode::Hybrid,
+                top: 3,
+                filter: &Filter::default(),
+                vector_weight: self.vector_weight,
+            })?;
+            best.push(hits.iter().filter_map(|hit| hit.cosine).fold(-1.0, f32::max));
+        }
+        Ok(best)
+    }
+
+    /// Documents by their best chunk; ties by id downwards, as trec_eval breaks them.
+    fn by_document(&self, hits: &[Hit]) -> Vec<(String, f32)> {
+        let pages = matches!(self.dataset.corpus, Corpus::Folder { pages: true, .. });
+        let mut best: BTreeMap<String, f32> = BTreeMap::new();
+        for hit in hits {
+            let id = match hit.chunk.page_number {
+                Some(page) if pages => format!("{}#page={page}", hit.chunk.source),
+                _ => hit.chunk.source.clone(),
+            };
+            let score = best.entry(id).or_insert(hit.score);
+            *score = score.max(hit.score);
+        }
+        let mut ranked: Vec<(String, f32)> = best.into_iter().collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| b.0.cmp(&a.0)));
+        ranked.truncate(100);
+        ranked
+    }
+}
+
+fn write_run(path: &Path, mode: SearchMode, lines: &str) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", mode.as_str()));
+    std::fs::File::create(name)?.write_all(lines.as_bytes())
+}

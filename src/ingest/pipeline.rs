@@ -1,0 +1,354 @@
+//! Files to index: read, cut, embedded side by side, written by one hand, whole source by whole source.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::sync::Semaphore;
+
+use super::{
+    chunk::{Chunker, Markup, Passage},
+    extract::{self, ExtractError, Extracted, Format, Limits, WorkerCommand},
+    files::{SourceFile, find},
+    language,
+    report::{FileReport, Report},
+};
+use crate::{
+    config::IngestConfig,
+    domain::{Chunk, ChunkId},
+    embedding::{Embedder, EmbeddingError},
+    retrieval::{
+        RetrievalError,
+        local::{LocalWriter, SourceChunks},
+    },
+};
+
+/// Sources between reading and writing at once; what bounds the memory of a run.
+const SOURCES_AT_ONCE: usize = 8;
+/// A commit comes after this many chunks or this long, whichever is first.
+const COMMIT_CHUNKS: u64 = 4_000;
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why a run ended early. What was committed before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("{0}")]
+    Path(#[from] std::io::Error),
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+    #[error(transparent)]
+    Retrieval(#[from] RetrievalError),
+}
+
+/// What a run tells while it works.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    Found { files: usize },
+    File(&'a FileReport),
+}
+
+/// A text that is already read, as a test collection brings it.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub source: String,
+    pub title: Option<String>,
+    pub text: String,
+}
+
+/// Everything a run needs but the index.
+#[derive(Clone)]
+pub struct Ingestion {
+    embedder: Embedder,
+    chunker: Chunker,
+    limits: Limits,
+    worker: WorkerCommand,
+    /// Reader processes at once: one a core.
+    readers: Arc<Semaphore>,
+}
+
+impl Ingestion {
+    pub fn new(embedder: Embedder, config: &IngestConfig, worker: WorkerCommand) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            chunker: Chunker::new(embedder.tokenizer().clone(), config),
+            embedder,
+            limits: config.into(),
+            worker,
+            readers: Arc::new(Semaphore::new(cores)),
+        }
+    }
+
+    /// Brings the index up to date with the files under `paths`. Resolving `stop` ends the run early:
+    /// sources that are complete are committed, others are left for the next run.
+    ///
+    /// Writing blocks; call it on a multi-threaded runtime.
+    pub async fn run(
+        &self,
+        paths: &[PathBuf],
+        prune: bool,
+        mut writer: LocalWriter,
+        stop: impl Future<Output = ()>,
+        mut progress: impl FnMut(Progress<'_>),
+    ) -> Result<Report, IngestError> {
+        let start = Instant::now();
+        let found = find(paths)?;
+        progress(Progress::Found { files: found.files.len() });
+        let mut report = Report::default();
+        for (source, error) in found.problems {
+            let file = FileReport { source, error: Some(error), ..FileReport::default() };
+            progress(Progress::File(&file));
+            report.files.push(file);
+        }
+        let present: HashSet<String> = found.files.iter().map(|file| file.source.clone()).collect();
+        let known: std::collections::HashMap<String, Remembered> = writer
+            .known_sources()
+            .iter()
+            .filter_map(|(source, known)| Some((source.clone(), serde_json::from_str(&known.document).ok()?)))
+            .collect();
+        let known = &known;
+        let prepared = stream::iter(found.files)
+            .map(|file| {
+                let this = self.clone();
+                async move {
+                    let remembered = known.get(&file.source);
+                    this.prepare(&file, remembered).await
+                }
+            })
+            .buffer_unordered(SOURCES_AT_ONCE)
+            .take_until(stop);
+        let mut prepared = std::pin::pin!(prepared);
+        let (mut uncommitted, mut last_commit) = (0, Instant::now());
+        while let Some(prepared) = prepared.next().await {
+            let (file, content) = prepared?;
+            if let Some(content) = content {
+                uncommitted += content.chunks.len() as u64 + 1;
+                report.chunks += content.chunks.len() as u64;
+                tokio::task::block_in_place(|| writer.replace(content))?;
+            }
+            progress(Progress::File(&file));
+            report.files.push(file);
+            if uncommitted >= COMMIT_CHUNKS || (uncommitted > 0 && last_commit.elapsed() >= COMMIT_INTERVAL) {
+                tokio::task::block_in_place(|| writer.commit())?;
+                (uncommitted, last_commit) = (0, Instant::now());
+            }
+        }
+        report.interrupted = report.files.len() < present.len();
+        if prune && !report.interrupted {
+            report.removed = writer.known_sources().keys().filter(|source| !present.contains(*source)).cloned().collect();
+            report.removed.sort();
+            report.removed.iter().for_each(|source| {
+                writer.remove(source);
+            });
+        }
+        if report.chunks > 0 || uncommitted > 0 || !report.removed.is_empty() {
+            tokio::task::block_in_place(|| writer.finish())?;
+        }
+        report.files.sort_by(|a, b| a.source.cmp(&b.source));
+        report.seconds = start.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// Cuts and embeds a text that is already read.
+    pub async fn document(&self, document: &Document) -> Result<SourceChunks, IngestError> {
+        let passages = self.chunker.cut(&document.text, Markup::Plain, document.title.as_deref());
+        let passages = passages.into_iter().map(|passage| (None, passage)).collect();
+        let origin = Origin { source: &document.source, language: None, tags: &[] };
+        self.embed(&origin, passages, String::new()).await
+    }
+
+    /// Everything up to writing. The content is `None` when there is nothing to write.
+    async fn prepare(
+        &self,
+        file: &SourceFile,
+        known: Option<&Remembered>,
+    ) -> Result<(FileReport, Option<SourceChunks>), IngestError> {
+        let failed = |error: String| FileReport { source: file.source.clone(), error: Some(error), ..FileReport::default() };
+        let bytes = match self.read(&file.path).await {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok((failed(error.to_string()), None)),
+        };
+        let hash = format!("{:x}", Sha256::digest(&bytes));
+        let settings = self.chunker.settings();
+        if let Some(known) = known.filter(|known| known.hash == hash && known.settings == settings) {
+            return Ok((FileReport { unchanged: true, ..known.report(&file.source) }, None));
+        }
+        let permit = self.readers.acquire().await;
+        let extracted = extract::extract(&file.path, &bytes, &self.limits, &self.worker).await;
+        drop((permit, bytes));
+        let mut remembered = Remembered { hash, settings, ..Remembered::default() };
+        let mut extracted = match extracted {
+            Ok(extracted) => extracted,
+            // What an earlier version gave stays retrievable until there is something to replace it.
+            Err(error) if known.is_some_and(|known| known.chunks > 0) => {
+                return Ok((failed(format!("{error}; the version ingested before is kept")), None));
+            }
+            Err(error) => {
+                // Only what the bytes themselves cause is remembered; a machine short of time or memory
+                // today may manage tomorrow.
+                let lasting = matches!(error, ExtractError::Empty { .. } | ExtractError::Refused { .. });
+                remembered.error = Some(error.to_string());
+                let report = remembered.report(&file.source);
+                let content = lasting.then(|| remembered.content(&file.source, Vec::new()));
+                return Ok((report, content));
+            }
+        };
+        remembered.warnings = std::mem::take(&mut extracted.warnings);
+        remembered.pages = extracted.page_count;
+        remembered.characters = extracted.characters;
+        let language = extracted.language.take().or_else(|| {
+            extracted.pages.iter().find_map(|page| language::detect(&page.text)).map(str::to_owned)
+        });
+        let tags = std::mem::take(&mut extracted.tags);
+        let passages = self.cut(&file.path, extracted).await?;
+        remembered.chunks = u32::try_from(passages.len()).unwrap_or(u32::MAX);
+        if passages.is_empty() {
+            remembered.error = Some("nothing to index: the text has no letters or digits".into());
+        }
+        let report = remembered.report(&file.source);
+        let origin = Origin { source: &file.source, language, tags: &tags };
+        let document = remembered.to_json();
+        Ok((report, Some(self.embed(&origin, passages, document).await?)))
+    }
+
+    async fn read(&self, path: &Path) -> Result<Vec<u8>, ExtractError> {
+        let unreadable = |error: std::io::Error| ExtractError::Refused { reason: format!("the file cannot be read: {error}") };
+        let size = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
+        self.limits.check_size(size)?;
+        tokio::fs::read(path).await.map_err(unreadable)
+    }
+
+    async fn cut(&self, path: &Path, extracted: Extracted) -> Result<Vec<(Option<u32>, Passage)>, IngestError> {
+        let markup = match extracted.format {
+            Format::Markdown => Markup::Markdown,
+            Format::Pdf | Format::Text => Markup::Plain,
+        };
+        let title = extracted.title.clone().or_else(|| title_from_name(path));
+        let chunker = self.chunker.clone();
+        let cut = move || {
+            extracted
+                .pages
+                .iter()
+                .flat_map(|page| {
+                    let passages = chunker.cut(&page.text, markup, title.as_deref());
+                    passages.into_iter().map(|passage| (page.number, passage))
+                })
+                .collect()
+        };
+        tokio::task::spawn_blocking(cut)
+            .await
+            .map_err(|error| EmbeddingError::Model(format!("cutting the text failed: {error}")).into())
+    }
+
+    async fn embed(
+        &self,
+        origin: &Origin<'_>,
+        passages: Vec<(Option<u32>, Passage)>,
+        document: String,
+    ) -> Result<SourceChunks, IngestError> {
+        let texts = passages.iter().map(|(_, passage)| passage.embedding_text()).collect();
+        let vectors = self.embedder.embed_passages(texts).await?;
+        let created_at = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        let chunks = (0u32..).zip(passages).map(|(index, passage)| origin.chunk(index, passage, &created_at));
+        Ok(SourceChunks { source: origin.source.to_owned(), chunks: chunks.zip(vectors).collect(), document })
+    }
+}
+
+/// What all chunks of a source share.
+struct Origin<'a> {
+    source: &'a str,
+    language: Option<String>,
+    tags: &'a [String],
+}
+
+impl Origin<'_> {
+    fn chunk(&self, index: u32, (page_number, passage): (Option<u32>, Passage), created_at: &str) -> Chunk {
+        Chunk {
+            id: ChunkId(chunk_id(self.source, index)),
+            source: self.source.to_owned(),
+            content_hash: format!("{:x}", Sha256::digest(passage.embedding_text())),
+            title: passage.title,
+            content: passage.content,
+            page_number,
+            chunk_index: index,
+            language: self.language.clone(),
+            tags: self.tags.to_vec(),
+            created_at: created_at.to_owned(),
+        }
+    }
+}
+
+/// From source and position alone: 32 hex digits of SHA-256, which every index takes as a key.
+fn chunk_id(source: &str, index: u32) -> String {
+    let digest = Sha256::digest(format!("{source}\0{index}"));
+    format!("{digest:x}")[..32].to_owned()
+}
+
+/// A file name in words, for documents that do not name themselves.
+fn title_from_name(path: &Path) -> Option<String> {
+    let stem = path.file_stem()?.to_string_lossy();
+    let words: Vec<&str> = stem.split(['_', '-', ' ', '.']).filter(|word| !word.is_empty()).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// What the index keeps of a source, so that an unchanged file costs its hash and nothing more.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Remembered {
+    /// SHA-256 of the file's bytes.
+    hash: String,
+    /// [`Chunker::settings`] it was cut with.
+    settings: String,
+    pages: u32,
+    characters: u64,
+    chunks: u32,
+    warnings: Vec<String>,
+    error: Option<String>,
+}
+
+impl Remembered {
+    fn report(&self, source: &str) -> FileReport {
+        FileReport {
+            source: source.to_owned(),
+            pages: self.pages,
+            characters: self.characters,
+            chunks: self.chunks,
+            unchanged: false,
+            warnings: self.warnings.clone(),
+            error: self.error.clone(),
+        }
+    }
+
+    fn content(&self, source: &str, chunks: Vec<(Chunk, crate::domain::Embedding)>) -> SourceChunks {
+        SourceChunks { source: source.to_owned(), chunks, document: self.to_json() }
+    }
+
+    fn to_json(&self) -> String {
+        // Plain strings and numbers cannot fail to serialize; an empty text would only mean that the
+        // file is read again.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_depend_on_source_and_position_only_and_suit_every_index() {
+        assert_eq!(chunk_id("a.md", 0), chunk_id("a.md", 0));
+        assert_ne!(chunk_id("a.md", 1), chunk_id("a.md", 0));
+        assert_ne!(chunk_id("a.md1", 0), chunk_id("a.md", 10));
+        assert!(chunk_id("日本.md", 7).bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn names_become_titles() {
+        assert_eq!(title_from_name(Path::new("x/Benefit_Options-2024.pdf")).as_deref(), Some("Benefit Options 2024"));
+    }
+}
