@@ -1,6 +1,6 @@
 //! Assembly: configuration to components; the only place that picks implementations.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -10,7 +10,7 @@ use crate::{
     domain::EMBEDDING_DIMENSION,
     embedding::{Embedder, MODEL_ID, MiniLm, WEIGHTS_SHA256},
     generation::OpenAi,
-    http::{self, AppState},
+    http::{self, AppState, Ended},
     ingest::{Ingestion, chunk::CHUNKER_VERSION, extract::WorkerCommand},
     rag::{Parts, Rag},
     retrieval::{
@@ -75,17 +75,32 @@ pub fn rag(config: &Config, metrics: Metrics) -> Result<Rag> {
     }))
 }
 
+/// Created before everything that records into it.
+pub fn metrics(config: &Config) -> Result<Metrics> {
+    let model = config.llm.as_ref().map(|llm| llm.model.as_str());
+    Ok(Metrics::new(&config.service.version, &config.service.build_sha, model)?)
+}
+
 /// The HTTP application as it is shipped; tests build it with other addresses and nothing else.
 pub fn state(config: &Config) -> Result<AppState> {
-    let metrics = Metrics::new(&config.service.version, &config.service.build_sha)?;
-    let rag = rag(config, metrics.clone())?;
-    Ok(AppState { rag, metrics, service: Arc::new(config.service.clone()), limits: Arc::new(config.server.clone()) })
+    let metrics = metrics(config)?;
+    Ok(AppState {
+        rag: rag(config, metrics.clone())?,
+        metrics,
+        service: config.service.clone(),
+        server: config.server.clone(),
+        embedding_model: MODEL_ID.to_owned(),
+    })
 }
 
 /// Serves until `shutdown` resolves and what was running has finished.
-pub async fn serve(config: &Config, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+pub async fn serve(config: &Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
     let state = tokio::task::block_in_place(|| state(config))?;
     state.rag.warm_up().await?;
-    http::serve(listener, http::router(state), shutdown, config.server.shutdown_grace).await?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    match http::serve(listener, http::router(state), shutdown, config.server.shutdown_grace).await {
+        Ended::Finished => tracing::info!("stopped; every request was answered"),
+        Ended::Cut(connections) => tracing::warn!(connections, "stopped; the grace was over"),
+    }
     Ok(())
 }

@@ -173,8 +173,8 @@ impl Rag {
         self.parts.metrics.observe_llm(start.elapsed());
         match result {
             Ok(answer) => {
-                if let (Some(model), Some(usage)) = (&answer.model, answer.usage) {
-                    self.parts.metrics.count_llm_tokens(model, usage.input_tokens, usage.output_tokens);
+                if let Some(usage) = answer.usage {
+                    self.parts.metrics.count_llm_tokens(usage.input_tokens, usage.output_tokens);
                 }
                 Some(answer)
             }

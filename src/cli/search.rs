@@ -6,16 +6,13 @@ use anyhow::Result;
 use clap::Args;
 
 use super::options::Retrieval;
-use crate::{
-    app,
-    config::Config,
-    http::SearchReply,
-    telemetry::{Metrics, TraceId},
-};
+use crate::{app, config::Config, http::SearchReply, telemetry::TraceId};
 
 /// Find passages without answering
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rag-api search \"reciprocal rank fusion\" --top-k 10\n  rag-api search \"limits\" --mode keyword --json")]
+#[command(
+    after_help = "Examples:\n  rag-api search \"reciprocal rank fusion\" --top-k 10\n  rag-api search \"limits\" --mode keyword --json"
+)]
 pub(super) struct Search {
     #[command(flatten)]
     retrieval: Retrieval,
@@ -27,8 +24,7 @@ pub(super) struct Search {
 impl Search {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let query = self.retrieval.into_query()?;
-        let metrics = Metrics::new(&config.service.version, &config.service.build_sha)?;
-        let rag = tokio::task::block_in_place(|| app::rag(config, metrics))?;
+        let rag = tokio::task::block_in_place(|| app::rag(config, app::metrics(config)?))?;
         let found = rag.search(&query).await?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&SearchReply::new(found, TraceId::random()))?);
@@ -37,7 +33,15 @@ impl Search {
         for (place, hit) in (1..).zip(&found.hits) {
             let page = hit.chunk.page_number.map(|page| format!(", page {page}")).unwrap_or_default();
             let title = hit.chunk.title.as_deref().map(|title| format!("  {title}")).unwrap_or_default();
-            let preview: String = hit.chunk.content.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(240).collect();
+            let preview: String = hit
+                .chunk
+                .content
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .chars()
+                .take(240)
+                .collect();
             println!("{place}. {:.4}  {}{page}{title}\n   {preview}", hit.score, hit.chunk.source);
         }
         if found.hits.is_empty() {

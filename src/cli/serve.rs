@@ -20,9 +20,9 @@ pub(super) struct Serve {}
 impl Serve {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let address = SocketAddr::new(config.server.host, config.server.port);
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on {address}; is another server running? PORT chooses another port"))?;
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen on {address}; is another server running? PORT chooses another port")
+        })?;
         app::serve(config, listener, http::shutdown_signal()).await?;
         Ok(ExitCode::SUCCESS)
     }

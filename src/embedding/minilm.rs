@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config, HiddenAct, PositionEmbeddingType};
 use rayon::prelude::*;
 
-use super::{EmbeddingError, Tokenizer, WEIGHTS_SHA256, weights::map_verified};
+use super::{EmbeddingError, LoadError, Tokenizer, WEIGHTS_SHA256, weights::map_verified};
 use crate::domain::Embedding;
 
 /// all-MiniLM-L6-v2 with its tokenizer: six layers, twelve heads, 384 dimensions.
@@ -21,7 +21,7 @@ pub struct MiniLm {
 
 impl MiniLm {
     /// Maps and verifies the files in `model_dir`, then builds the layers.
-    pub fn load(model_dir: &Path) -> Result<Self, EmbeddingError> {
+    pub fn load(model_dir: &Path) -> Result<Self, LoadError> {
         let tokenizer = Tokenizer::load(model_dir)?;
         let map = map_verified(model_dir.join("model.safetensors"), WEIGHTS_SHA256)?;
         let weights = VarBuilder::from_slice_safetensors(&map, DType::F32, &Device::Cpu)?;
@@ -33,7 +33,7 @@ impl MiniLm {
                     .num_threads(1)
                     .thread_name(move |_| format!("embed-{lane}"))
                     .build()
-                    .map_err(|error| EmbeddingError::Model(error.to_string()))
+                    .map_err(|error| LoadError::Model(error.to_string()))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { tokenizer, bert, lanes })

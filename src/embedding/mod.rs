@@ -31,6 +31,11 @@ pub enum EmbeddingError {
     Stopped,
     #[error("the model failed: {0}")]
     Model(String),
+}
+
+/// Why the model cannot be loaded.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
     #[error("{path} is missing; run `rag-api model fetch`")]
     Missing { path: PathBuf },
     #[error("{path} cannot be read: {reason}")]
@@ -38,9 +43,17 @@ pub enum EmbeddingError {
     /// Other weights would give vectors that do not fit the index.
     #[error("{path} has SHA-256 {found}, not {wanted}; run `rag-api model fetch`")]
     WrongHash { path: PathBuf, found: String, wanted: &'static str },
+    #[error("the model's files do not fit this program: {0}")]
+    Model(String),
 }
 
 impl From<candle_core::Error> for EmbeddingError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Model(error.to_string())
+    }
+}
+
+impl From<candle_core::Error> for LoadError {
     fn from(error: candle_core::Error) -> Self {
         Self::Model(error.to_string())
     }

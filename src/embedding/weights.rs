@@ -9,18 +9,18 @@ use std::{
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
-use super::EmbeddingError;
+use super::LoadError;
 
 /// Maps a file and checks its SHA-256. Hashing the mapping also brings it into memory in one
 /// sequential read, which the loader needs next anyway.
-pub(super) fn map_verified(path: PathBuf, wanted: &'static str) -> Result<Mmap, EmbeddingError> {
+pub(super) fn map_verified(path: PathBuf, wanted: &'static str) -> Result<Mmap, LoadError> {
     let map = map(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => EmbeddingError::Missing { path: path.clone() },
-        _ => EmbeddingError::Unreadable { path: path.clone(), reason: error.to_string() },
+        io::ErrorKind::NotFound => LoadError::Missing { path: path.clone() },
+        _ => LoadError::Unreadable { path: path.clone(), reason: error.to_string() },
     })?;
     let found = format!("{:x}", Sha256::digest(&map));
     if found != wanted {
-        return Err(EmbeddingError::WrongHash { path, found, wanted });
+        return Err(LoadError::WrongHash { path, found, wanted });
     }
     Ok(map)
 }
@@ -44,11 +44,11 @@ mod tests {
     fn only_the_pinned_bytes_are_mapped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("weights");
-        assert!(matches!(map_verified(path.clone(), HELLO), Err(EmbeddingError::Missing { .. })));
+        assert!(matches!(map_verified(path.clone(), HELLO), Err(LoadError::Missing { .. })));
         std::fs::write(&path, "hello").unwrap();
         assert_eq!(&map_verified(path.clone(), HELLO).unwrap()[..], b"hello");
         std::fs::write(&path, "hellO").unwrap();
-        assert!(matches!(map_verified(path, HELLO), Err(EmbeddingError::WrongHash { .. })));
+        assert!(matches!(map_verified(path, HELLO), Err(LoadError::WrongHash { .. })));
     }
 
     #[test]

@@ -135,7 +135,10 @@ mod tests {
     fn dataset(qrels: &str) -> Result<Dataset, DatasetError> {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-        write("queries.jsonl", "{\"_id\": \"1\", \"text\": \"why\"}\n\n{\"_id\": \"2\", \"text\": \"how\", \"extra\": 1}\n");
+        write(
+            "queries.jsonl",
+            "{\"_id\": \"1\", \"text\": \"why\"}\n\n{\"_id\": \"2\", \"text\": \"how\", \"extra\": 1}\n",
+        );
         write("corpus.jsonl", "{\"_id\": \"a\", \"title\": \" \", \"text\": \"because\"}\n");
         write("qrels.tsv", qrels);
         let dataset = Dataset::load(dir.path())?;

@@ -147,8 +147,12 @@ impl Runner {
     /// Asks every judged question in every mode. `run_file` gets the ranked documents of each mode in
     /// TREC format, at `PATH.MODE`.
     pub async fn run(&self, run_file: Option<&Path>) -> Result<Report, EvaluationError> {
-        let queries: Vec<&Query> =
-            self.dataset.queries.iter().filter(|query| self.dataset.judgments.contains_key(&query.id)).collect();
+        let queries: Vec<&Query> = self
+            .dataset
+            .queries
+            .iter()
+            .filter(|query| self.dataset.judgments.contains_key(&query.id))
+            .collect();
         let mut embedded = Vec::new();
         for query in &queries {
             let start = Instant::now();
@@ -170,14 +174,17 @@ impl Runner {
                 };
                 let start = Instant::now();
                 self.index.search(&request)?;
-                let embedding_time = if mode == SearchMode::Keyword { Duration::ZERO } else { *embedding_time };
+                let embedding_time =
+                    if mode == SearchMode::Keyword { Duration::ZERO } else { *embedding_time };
                 times.push((start.elapsed() + embedding_time).as_secs_f64() * 1e3);
                 let ranked = self.by_document(&self.index.search(&SearchRequest { top: DEPTH, ..request })?);
                 for (rank, (id, score)) in ranked.iter().enumerate() {
                     lines.push_str(&format!("{}\tQ0\t{id}\t{}\t{score}\trag-api\n", query.id, rank + 1));
                 }
                 let ids: Vec<String> = ranked.into_iter().map(|(id, _)| id).collect();
-                measures.extend(self.dataset.judgments.get(&query.id).and_then(|judged| Measures::of(&ids, judged)));
+                measures.extend(
+                    self.dataset.judgments.get(&query.id).and_then(|judged| Measures::of(&ids, judged)),
+                );
             }
             if let Some(path) = run_file {
                 write_run(path, mode, &lines).map_err(EvaluationError::RunFile)?;

@@ -30,7 +30,8 @@ pub fn find(paths: &[PathBuf]) -> io::Result<Found> {
     let mut found = Found::default();
     let mut names: HashMap<String, PathBuf> = HashMap::new();
     for root in paths {
-        let meta = std::fs::metadata(root).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", root.display())))?;
+        let meta = std::fs::metadata(root)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", root.display())))?;
         if !meta.is_dir() {
             let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             add(&mut found, &mut names, root.clone(), name);
@@ -69,7 +70,11 @@ fn add(found: &mut Found, names: &mut HashMap<String, PathBuf>, path: PathBuf, s
         Some(first) if *first == path => {}
         Some(first) => found.problems.push((
             source,
-            format!("{} and {} have the same name in the index; ingest their common folder", first.display(), path.display()),
+            format!(
+                "{} and {} have the same name in the index; ingest their common folder",
+                first.display(),
+                path.display()
+            ),
         )),
     }
 }

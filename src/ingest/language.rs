@@ -10,7 +10,12 @@ pub fn detect(text: &str) -> Option<&'static str> {
     // Scripts of one language need no statistics, however short the text.
     let certain = matches!(
         info.script(),
-        Script::Hiragana | Script::Katakana | Script::Mandarin | Script::Hangul | Script::Thai | Script::Greek
+        Script::Hiragana
+            | Script::Katakana
+            | Script::Mandarin
+            | Script::Hangul
+            | Script::Thai
+            | Script::Greek
     );
     (certain || info.is_reliable()).then(|| iso_639_1(info.lang())).flatten()
 }

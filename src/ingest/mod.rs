@@ -8,5 +8,5 @@ mod pipeline;
 mod report;
 
 pub use files::{SourceFile, find};
-pub use pipeline::{Document, Ingestion, IngestError, Progress};
+pub use pipeline::{Document, IngestError, Ingestion, Progress};
 pub use report::{FileReport, Report};

@@ -141,7 +141,8 @@ impl Ingestion {
         }
         report.interrupted = report.files.len() < present.len();
         if prune && !report.interrupted {
-            report.removed = writer.known_sources().keys().filter(|source| !present.contains(*source)).cloned().collect();
+            report.removed =
+                writer.known_sources().keys().filter(|source| !present.contains(*source)).cloned().collect();
             report.removed.sort();
             report.removed.iter().for_each(|source| {
                 writer.remove(source);
@@ -169,7 +170,11 @@ impl Ingestion {
         file: &SourceFile,
         known: Option<&Remembered>,
     ) -> Result<(FileReport, Option<SourceChunks>), IngestError> {
-        let failed = |error: String| FileReport { source: file.source.clone(), error: Some(error), ..FileReport::default() };
+        let failed = |error: String| FileReport {
+            source: file.source.clone(),
+            error: Some(error),
+            ..FileReport::default()
+        };
         let bytes = match self.read(&file.path).await {
             Ok(bytes) => bytes,
             Err(error) => return Ok((failed(error.to_string()), None)),
@@ -218,13 +223,19 @@ impl Ingestion {
     }
 
     async fn read(&self, path: &Path) -> Result<Vec<u8>, ExtractError> {
-        let unreadable = |error: std::io::Error| ExtractError::Refused { reason: format!("the file cannot be read: {error}") };
+        let unreadable = |error: std::io::Error| ExtractError::Refused {
+            reason: format!("the file cannot be read: {error}"),
+        };
         let size = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
         self.limits.check_size(size)?;
         tokio::fs::read(path).await.map_err(unreadable)
     }
 
-    async fn cut(&self, path: &Path, extracted: Extracted) -> Result<Vec<(Option<u32>, Passage)>, IngestError> {
+    async fn cut(
+        &self,
+        path: &Path,
+        extracted: Extracted,
+    ) -> Result<Vec<(Option<u32>, Passage)>, IngestError> {
         let markup = match extracted.format {
             Format::Markdown => Markup::Markdown,
             Format::Pdf | Format::Text => Markup::Plain,
@@ -349,6 +360,9 @@ mod tests {
 
     #[test]
     fn names_become_titles() {
-        assert_eq!(title_from_name(Path::new("x/Benefit_Options-2024.pdf")).as_deref(), Some("Benefit Options 2024"));
+        assert_eq!(
+            title_from_name(Path::new("x/Benefit_Options-2024.pdf")).as_deref(),
+            Some("Benefit Options 2024")
+        );
     }
 }

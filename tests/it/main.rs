@@ -11,6 +11,9 @@
 mod chunking;
 mod embedding;
 mod house;
+mod http_app;
+mod http_hostile;
+mod http_routes;
 mod local_llm;
 mod model_fetch;
 mod openai_wire;

@@ -43,6 +43,9 @@ pub enum OpenAiSetupError {
     Client(#[source] reqwest::Error),
 }
 
+/// How long [`OpenAi::reachable`] waits.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Talks to one server. Cheap to clone; clones share connections and what was learned about the server.
 #[derive(Clone)]
 pub struct OpenAi {
@@ -107,6 +110,23 @@ impl OpenAi {
                 }
                 None => return Err(failure.error),
             }
+        }
+    }
+
+    /// Whether the server answers and takes the key; asks for its list of models, which costs nothing.
+    /// A server without such a list counts as reached.
+    pub async fn reachable(&self) -> Result<(), LlmError> {
+        let Inner { http, config, .. } = &*self.inner;
+        let request =
+            http.get(format!("{}/models", config.base_url)).timeout(config.timeout.min(CHECK_TIMEOUT));
+        match request.send().await {
+            Err(error) if error.is_timeout() => Err(LlmError::Timeout),
+            Err(_) => Err(LlmError::Unavailable { reason: "no connection".into() }),
+            Ok(reply) => match reply.status().as_u16() {
+                status @ (401 | 403) => Err(LlmError::Unauthorized { status }),
+                status @ 500.. => Err(LlmError::Unavailable { reason: format!("status {status}") }),
+                _ => Ok(()),
+            },
         }
     }
 

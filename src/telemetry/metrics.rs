@@ -1,0 +1,260 @@
+//! What Prometheus reads: one registry, typed methods, labels of bounded variety.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// Seconds, from a cached search to a slow LLM.
+const BUCKETS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics failed: {0}")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+/// Created once by the assembly and handed to those who record. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Series>);
+
+struct Series {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    requests_in_flight: IntGauge,
+    search_seconds: HistogramVec,
+    embedding_seconds: Histogram,
+    llm_seconds: Histogram,
+    llm_tokens: IntCounterVec,
+    answers: IntCounterVec,
+    queue_depth: IntGauge,
+    chunks: IntGauge,
+    model: String,
+}
+
+impl Metrics {
+    /// `version` and `build_sha` go out as the labels of `build_info`, `llm_model` as the label of
+    /// the tokens; it is the configured name, as what a server calls itself has no bound.
+    pub fn new(version: &str, build_sha: &str, llm_model: Option<&str>) -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let build = IntGaugeVec::new(
+            Opts::new("build_info", "Always 1; the labels say what is running."),
+            &["version", "build_sha"],
+        )?;
+        build.with_label_values(&[version, build_sha]).set(1);
+        registry.register(Box::new(build))?;
+
+        let make = Maker { registry: &registry };
+        let series = Series {
+            requests: make.counters(
+                "http_requests_total",
+                "Requests answered; status 499: the client went away first.",
+                &["route", "method", "status"],
+            )?,
+            request_seconds: make.histograms(
+                "http_request_duration_seconds",
+                "Time from the request's head to the reply.",
+                &["route"],
+            )?,
+            requests_in_flight: make.gauge("http_requests_in_flight", "Requests at work now.")?,
+            search_seconds: make.histograms(
+                "search_duration_seconds",
+                "Time in the index, without embedding the question.",
+                &["mode"],
+            )?,
+            embedding_seconds: make
+                .histogram("embedding_duration_seconds", "Time to embed a question, waiting included.")?,
+            llm_seconds: make
+                .histogram("llm_duration_seconds", "Time of the LLM request, retries included.")?,
+            llm_tokens: make.counters(
+                "llm_tokens_total",
+                "Tokens as the LLM server counted them.",
+                &["direction", "model"],
+            )?,
+            answers: make.counters(
+                "rag_answers_total",
+                "Answers given; grounded: with a citation that holds.",
+                &["mode", "grounded"],
+            )?,
+            queue_depth: make.gauge("embedding_queue_depth", "Jobs waiting for the model.")?,
+            chunks: make.gauge("index_chunks", "Chunks that can be retrieved.")?,
+            model: llm_model.unwrap_or("none").to_owned(),
+            registry: registry.clone(),
+        };
+        let metrics = Self(Arc::new(series));
+        metrics.start_at_zero();
+        Ok(metrics)
+    }
+
+    /// A series that appears with its first event hides that event from `rate()`, so those that
+    /// are known begin at 0.
+    fn start_at_zero(&self) {
+        self.count_llm_tokens(0, 0);
+        for mode in ["keyword", "vector", "hybrid"] {
+            self.0.search_seconds.with_label_values(&[mode]);
+        }
+        for (mode, grounded) in
+            [("generative", "true"), ("generative", "false"), ("extractive", "true"), ("extractive", "false")]
+        {
+            self.0.answers.with_label_values(&[mode, grounded]);
+        }
+    }
+
+    /// A route that will be observed.
+    pub fn expect_route(&self, route: &str, method: &str) {
+        self.0.requests.with_label_values(&[route, known_method(method), "200"]);
+        self.0.request_seconds.with_label_values(&[route]);
+    }
+
+    /// `route` is the pattern that matched, never the path as it was sent: paths have no bound.
+    pub fn observe_request(&self, route: &str, method: &str, status: u16, took: Duration) {
+        self.0.requests.with_label_values(&[route, known_method(method), &status.to_string()]).inc();
+        self.0.request_seconds.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+
+    pub fn request_started(&self) {
+        self.0.requests_in_flight.inc();
+    }
+
+    pub fn request_ended(&self) {
+        self.0.requests_in_flight.dec();
+    }
+
+    /// `mode`: hybrid, vector or keyword.
+    pub fn observe_search(&self, mode: &'static str, took: Duration) {
+        self.0.search_seconds.with_label_values(&[mode]).observe(took.as_secs_f64());
+    }
+
+    pub fn observe_embedding(&self, took: Duration) {
+        self.0.embedding_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn observe_llm(&self, took: Duration) {
+        self.0.llm_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn count_llm_tokens(&self, input: u64, output: u64) {
+        self.0.llm_tokens.with_label_values(&["input", &self.0.model]).inc_by(input);
+        self.0.llm_tokens.with_label_values(&["output", &self.0.model]).inc_by(output);
+    }
+
+    /// `mode`: generative or extractive.
+    pub fn count_answer(&self, mode: &'static str, grounded: bool) {
+        self.0.answers.with_label_values(&[mode, if grounded { "true" } else { "false" }]).inc();
+    }
+
+    /// Set when somebody reads, as neither changes by an event of ours.
+    pub fn set_gauges(&self, queue_depth: usize, chunks: u64) {
+        self.0.queue_depth.set(i64::try_from(queue_depth).unwrap_or(i64::MAX));
+        self.0.chunks.set(i64::try_from(chunks).unwrap_or(i64::MAX));
+    }
+
+    /// The text exposition format, version 0.0.4.
+    pub fn render(&self) -> Result<String, MetricsError> {
+        Ok(TextEncoder::new().encode_to_string(&self.0.registry.gather())?)
+    }
+
+    /// What `render` gives, as a `Content-Type`.
+    pub fn content_type() -> String {
+        TextEncoder::new().format_type().to_owned()
+    }
+}
+
+/// Any token may stand where a method does, so that only the registered ones become labels.
+fn known_method(method: &str) -> &str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+    if KNOWN.contains(&method) { method } else { "other" }
+}
+
+struct Maker<'a> {
+    registry: &'a Registry,
+}
+
+impl Maker<'_> {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, MetricsError> {
+        let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(counters.clone()))?;
+        Ok(counters)
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, MetricsError> {
+        let histograms = HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)?;
+        self.registry.register(Box::new(histograms.clone()))?;
+        Ok(histograms)
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> Result<Histogram, MetricsError> {
+        let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()))?;
+        self.registry.register(Box::new(histogram.clone()))?;
+        Ok(histogram)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
+        let gauge = IntGauge::new(name, help)?;
+        self.registry.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_is_rendered_under_the_agreed_names() {
+        let metrics = Metrics::new("1.2.3", "abc", Some("m")).unwrap();
+        metrics.observe_request("/query", "POST", 200, Duration::from_millis(3));
+        metrics.observe_request("unmatched", "BREW", 404, Duration::ZERO);
+        metrics.observe_search("hybrid", Duration::from_millis(2));
+        metrics.observe_embedding(Duration::from_millis(9));
+        metrics.observe_llm(Duration::from_secs(4));
+        metrics.count_llm_tokens(10, 5);
+        metrics.count_answer("extractive", true);
+        metrics.set_gauges(7, 42);
+        let text = metrics.render().unwrap();
+        for line in [
+            r#"http_requests_total{method="POST",route="/query",status="200"} 1"#,
+            r#"http_requests_total{method="other",route="unmatched",status="404"} 1"#,
+            r#"http_request_duration_seconds_bucket{route="/query",le="0.005"} 1"#,
+            r#"search_duration_seconds_bucket{mode="hybrid",le="0.001"} 0"#,
+            "embedding_duration_seconds_count 1",
+            r#"llm_duration_seconds_bucket{le="5"} 1"#,
+            r#"llm_tokens_total{direction="input",model="m"} 10"#,
+            r#"rag_answers_total{grounded="true",mode="extractive"} 1"#,
+            "embedding_queue_depth 7",
+            "index_chunks 42",
+            r#"build_info{build_sha="abc",version="1.2.3"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_beforehand_begins_at_zero() {
+        let metrics = Metrics::new("0", "0", None).unwrap();
+        metrics.expect_route("/query", "POST");
+        let text = metrics.render().unwrap();
+        for line in [
+            r#"http_requests_total{method="POST",route="/query",status="200"} 0"#,
+            r#"http_request_duration_seconds_count{route="/query"} 0"#,
+            r#"search_duration_seconds_count{mode="keyword"} 0"#,
+            r#"llm_tokens_total{direction="output",model="none"} 0"#,
+            r#"rag_answers_total{grounded="false",mode="generative"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn resident_memory_is_measured() {
+        let text = Metrics::new("0", "0", None).unwrap().render().unwrap();
+        let line = text.lines().find(|line| line.starts_with("process_resident_memory_bytes")).unwrap();
+        let bytes: f64 = line.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(bytes > 1e6, "{line}");
+    }
+}
