@@ -96,7 +96,7 @@ fn sentences_of_one_source_stand_in_reading_order() {
         text.starts_with("Step one is to warm the pump motor. [2] Step two is to stop the pump motor. [1]"),
         "{text}"
     );
-    assert!(text.ends_with("Sources: [1] a.md · [2] a.md"), "{text}");
+    assert!(text.ends_with("Sources: [1][2] a.md"), "{text}");
 }
 
 #[test]

@@ -284,8 +284,11 @@ fn boundary(text: &str, start: usize, end: usize) -> Option<usize> {
         let digits = next.bytes().take_while(u8::is_ascii_digit).count();
         return ((1..=3).contains(&digits) && next[digits..].starts_with(']')).then_some(end + digits + 1);
     }
+    // As in `Create\.Type` of escaped Markdown.
+    let inside_word = sentence.ends_with(['.', '!', '?']) && !next.starts_with(super::words::is_unspaced);
     let quoted = sentence.ends_with(['」', '』']) && next.starts_with(super::words::is_kana);
-    let goes_on = quoted || ends_in_abbreviation(sentence) || !next.chars().any(char::is_alphanumeric);
+    let goes_on =
+        inside_word || quoted || ends_in_abbreviation(sentence) || !next.chars().any(char::is_alphanumeric);
     (!goes_on).then_some(end)
 }
 
@@ -335,6 +338,14 @@ mod tests {
         assert_eq!(
             texts("有給休暇は年20日です。「はい。」と答えた！"),
             ["有給休暇は年20日です。", "「はい。」と答えた！"]
+        );
+    }
+
+    #[test]
+    fn a_full_stop_inside_a_word_ends_nothing() {
+        assert_eq!(
+            texts("Set `[Create\\.Type](a.md)` first. Then 你好.再见"),
+            ["Set `[Create\\.Type](a.md)` first.", "Then 你好.", "再见"]
         );
     }
 

@@ -174,7 +174,7 @@ struct Failure {
     passing: bool,
     advice: Advice,
     /// Of a refusal that may be about parameters.
-    body: Option<ErrorBody>,
+    body: Option<Box<ErrorBody>>,
 }
 
 impl Failure {
@@ -206,7 +206,7 @@ impl Failure {
     fn refused(status: u16, advice: Advice, body: ErrorBody) -> Self {
         let passing = advice.retries(status) && !body.is_quota();
         let about_parameters = matches!(status, 400 | 422);
-        let kept = about_parameters.then(|| body.clone());
+        let kept = about_parameters.then(|| Box::new(body.clone()));
         Self { error: body.into_error(status, advice.after), passing, advice, body: kept }
     }
 }
