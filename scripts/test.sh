@@ -36,7 +36,7 @@ main() {
   check "build" cargo build --release --locked
   check "model" "$(binary)" model fetch
   run_tests
-  check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --document-private-items
+  check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
   check "sample PDF" python3 scripts/make_sample_pdf.py --check
   check_scripts
   check_dependencies
@@ -142,7 +142,7 @@ count_libtest() {
   add_tests "$((good - said))" "$bad" "$((ignored + said))"
 }
 
-number() { sed -nE "s/.*[^0-9]$2.*/\1/p" <<<" $1" | grep . || echo 0; }
+number() { sed -nE "s|.*[^0-9]$2.*|\1|p" <<<" $1" | grep . || echo 0; }
 
 # add_tests PASSED FAILED SKIPPED
 add_tests() {
