@@ -293,7 +293,7 @@ pub struct IngestConfig {
     pub extract_timeout: Duration,
     /// Address space of that process.
     pub extract_memory_bytes: u64,
-    /// Tokens of a chunk with `[CLS]`, `[SEP]` and its title; 256 at most.
+    /// Tokens of a chunk with [CLS], [SEP] and its title; 256 at most.
     pub chunk_tokens: usize,
     pub chunk_overlap_tokens: usize,
 }
