@@ -50,8 +50,8 @@ PAGES = [
               "environment wins over the file. All mistakes in the configuration are reported at once, each with the "
               "name of its variable, and the command exits with code 2. The value of a secret is never printed."),
         ("h2", "1.1  Stopping the service"),
-        ("p", "On SIGTERM or Ctrl-C the server stops accepting requests and lets those at work finish. They have 25 "
-              "seconds for it; `SHUTDOWN_GRACE_SECONDS` changes that. A container platform should wait a little "
+        ("p", "On SIGTERM or Ctrl-C the server stops accepting requests and lets those at work finish. After SIGTERM "
+              "requests may take 25 seconds to finish; `SHUTDOWN_GRACE_SECONDS` changes that. A container platform should wait a little "
               "longer than this before it kills the process."),
         ("h2", "1.2  Exit codes"),
         ("table", [0.14, 0.86], [
@@ -60,6 +60,8 @@ PAGES = [
             ("1", "The work failed; the message says what failed and what was kept."),
             ("2", "Wrong usage or wrong configuration; nothing was done."),
         ]),
+        ("p", "Exit code 2 means wrong usage, exit code 1 means that the work failed: a script can tell a typing error "
+              "from trouble."),
         ("p", "Results are written to the standard output and everything else to the standard error, so output can "
               "be piped."),
     ],
@@ -132,8 +134,8 @@ PAGES = [
               "it answers 503 and names what is missing. The command `rag-api healthcheck` asks the running server's "
               "health route, for containers that have no curl."),
         ("h2", "4.2  Metrics"),
-        ("p", "The route `/metrics` gives Prometheus text. Watch the number of jobs that wait for the model: a queue "
-              "that grows steadily means that the machine is too small for its traffic. The number of chunks in the "
+        ("p", "The route `/metrics` gives Prometheus text. The metric to watch first is the number of jobs that wait "
+              "for the model: a queue that grows steadily means that the machine is too small for its traffic. The number of chunks in the "
               "index shows whether an ingestion has arrived."),
         ("p", "Each reply of `/query` holds its own times in `metadata.timings_ms`: `embed`, `search`, `generate` and "
               "`total`, in milliseconds. The same times are sent in the header `Server-Timing`, which browsers show "
@@ -185,6 +187,7 @@ PAGES = [
         ("p", "The command `rag-api check` validates the configuration and asks each dependency once: the model, the "
               "index and, when one is configured, the language model. It prints one line for each and exits with "
               "code 1 when any of them fails, so a deployment can stop there."),
+        ("p", "When the port is already in use, another process listens there: stop it, or set `PORT` to another number."),
         ("h2", "6.2  Poor answers"),
         ("p", "Look at the passages before you blame the answer: `rag-api search` shows what was retrieved for a "
               "question. When the right passage is missing, compare the modes with `--mode keyword` and `--mode "

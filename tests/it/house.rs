@@ -191,8 +191,8 @@ fn the_env_example_shows_the_real_defaults() {
         format!("{empty:#?}"),
         "copying .env.example to .env changes something"
     );
-    for (name, value) in pairs.iter().filter(|(_, value)| value.is_empty()) {
-        assert!(value.is_empty() && !MUST_SHOW.contains(&name.as_str()), "{name} has a default: show it");
+    for (name, _) in pairs.iter().filter(|(_, value)| value.is_empty()) {
+        assert!(!MUST_SHOW.contains(&name.as_str()), "{name} has a default: show it");
     }
 }
 

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use futures_util::StreamExt;
 use hf_hub::HFClient;
 use tokio::time::timeout;
+use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{FetchError, FetchEvent, Origin, PinnedFile, Progress, install::Part};
 
@@ -71,7 +72,9 @@ async fn fetch_file(
         move |_| FetchError::Hub(format!("{} did not come within {} s", file.name, patience.as_secs()))
     };
     let model = client.model(OWNER, NAME);
+    // The client logs each failure as an error of its own; here it is only the reason to ask elsewhere.
     let opening = model.download_file_stream().filename(file.name).revision(REVISION).send();
+    let opening = opening.with_subscriber(NoSubscriber::new());
     let (_, mut stream) = timeout(hub.open, opening)
         .await
         .map_err(silent(hub.open))?
