@@ -1,6 +1,7 @@
 //! Milliseconds a text and tokens a second of the embedding path, tokenizing included.
 //!
-//! `cargo bench --bench embedding`; needs `rag-api model fetch`.
+//! `cargo bench --profile release --bench embedding`; needs `rag-api model fetch`.
+#![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
 use std::{path::Path, time::Instant};
 

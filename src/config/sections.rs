@@ -303,7 +303,7 @@ pub struct IngestConfig {
     /// Address space of that process.
     pub extract_memory_bytes: u64,
     pub chunk_strategy: ChunkStrategy,
-    /// Tokens of a chunk with [CLS], [SEP] and its title; 256 at most.
+    /// Tokens of a chunk with `[CLS]`, `[SEP]` and its title; 256 at most.
     pub chunk_tokens: usize,
     pub chunk_overlap_tokens: usize,
 }

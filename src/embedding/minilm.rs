@@ -5,7 +5,6 @@ use std::path::Path;
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config, HiddenAct, PositionEmbeddingType};
-use rayon::prelude::*;
 
 use super::{EmbeddingError, LoadError, Tokenizer, WEIGHTS_SHA256, weights::map_verified};
 use crate::domain::Embedding;
@@ -14,9 +13,8 @@ use crate::domain::Embedding;
 pub struct MiniLm {
     tokenizer: Tokenizer,
     bert: BertModel,
-    /// One pool of one thread a core: candle's operations then run on that thread alone, and
-    /// sequences are spread over the cores instead of the insides of each operation.
-    lanes: Vec<rayon::ThreadPool>,
+    /// Cores to spread texts over.
+    lanes: usize,
 }
 
 impl MiniLm {
@@ -26,16 +24,7 @@ impl MiniLm {
         let map = map_verified(model_dir.join("model.safetensors"), WEIGHTS_SHA256)?;
         let weights = VarBuilder::from_slice_safetensors(&map, DType::F32, &Device::Cpu)?;
         let bert = BertModel::load(weights, &configuration())?;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let lanes = (0..cores)
-            .map(|lane| {
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(1)
-                    .thread_name(move |_| format!("embed-{lane}"))
-                    .build()
-                    .map_err(|error| LoadError::Model(error.to_string()))
-            })
-            .collect::<Result<_, _>>()?;
+        let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self { tokenizer, bert, lanes })
     }
 
@@ -46,7 +35,7 @@ impl MiniLm {
     /// One unit vector a text, in the order given; what lies behind 256 tokens is not read.
     pub fn embed(&self, texts: &[String]) -> Result<Vec<Embedding>, EmbeddingError> {
         let mut inputs = texts
-            .par_iter()
+            .iter()
             .map(|text| self.tokenizer.encode(text))
             .collect::<Result<Vec<_>, _>>()?
             .into_iter()
@@ -54,7 +43,7 @@ impl MiniLm {
             .collect::<Vec<_>>();
         // Longest first: neighbours pad little, and the last lane to finish has a short batch.
         inputs.sort_by_key(|(_, ids)| std::cmp::Reverse(ids.len()));
-        let batches = batches(&inputs);
+        let batches = batches(&inputs, self.lanes);
         let mut vectors = vec![None; texts.len()];
         for (position, vector) in self.forward_all(&batches)?.into_iter().flatten() {
             vectors[position] = Some(vector);
@@ -67,7 +56,6 @@ impl MiniLm {
 
     fn forward_all(&self, batches: &[&[Input]]) -> Result<Vec<Vec<(usize, Embedding)>>, EmbeddingError> {
         if let [batch] = batches {
-            // Alone, a batch may use every core inside its operations.
             return Ok(vec![self.forward(batch)?]);
         }
         let next = std::sync::atomic::AtomicUsize::new(0);
@@ -76,14 +64,8 @@ impl MiniLm {
             batches.get(index).copied()
         };
         std::thread::scope(|scope| {
-            let lanes: Vec<_> = self
-                .lanes
-                .iter()
-                .map(|lane| {
-                    scope.spawn(|| {
-                        lane.install(|| std::iter::from_fn(take).map(|batch| self.forward(batch)).collect())
-                    })
-                })
+            let lanes: Vec<_> = (0..self.lanes.min(batches.len()))
+                .map(|_| scope.spawn(|| std::iter::from_fn(take).map(|batch| self.forward(batch)).collect()))
                 .collect();
             let mut done = Vec::with_capacity(batches.len());
             for lane in lanes {
@@ -129,16 +111,20 @@ impl MiniLm {
 /// A text's place in the caller's list, and its token ids.
 type Input = (usize, Vec<u32>);
 
-/// Padded tokens of one forward pass: enough to keep a core busy, little enough that its
-/// activations stay in the second-level cache.
-const BATCH_TOKENS: usize = 512;
+/// Padded tokens of one forward pass, at most: where throughput is highest (`benches/embedding.rs`).
+const MAX_BATCH_TOKENS: usize = 1024;
+/// Smaller batches would spend their time on overhead instead of keeping another core busy.
+const MIN_BATCH_TOKENS: usize = 128;
 
-/// Cuts a length-sorted list into batches of at most [`BATCH_TOKENS`] padded tokens.
-fn batches(inputs: &[Input]) -> Vec<&[Input]> {
+/// Cuts a length-sorted list into batches of about the same number of padded tokens, one a lane where
+/// they are not too small or too large for that.
+fn batches(inputs: &[Input], lanes: usize) -> Vec<&[Input]> {
+    let tokens: usize = inputs.iter().map(|(_, ids)| ids.len()).sum();
+    let budget = tokens.div_ceil(lanes.max(1)).clamp(MIN_BATCH_TOKENS, MAX_BATCH_TOKENS);
     let mut batches = Vec::new();
     let mut rest = inputs;
     while let Some((_, longest)) = rest.first() {
-        let fits = (BATCH_TOKENS / longest.len().max(1)).clamp(1, rest.len());
+        let fits = (budget / longest.len().max(1)).clamp(1, rest.len());
         let (batch, tail) = rest.split_at(fits);
         batches.push(batch);
         rest = tail;
@@ -176,11 +162,13 @@ mod tests {
     fn batches_hold_every_text_once_and_stay_within_the_budget() {
         let inputs: Vec<Input> =
             [256, 256, 200, 100, 7, 7, 7, 3].iter().enumerate().map(|(i, &n)| (i, vec![1; n])).collect();
-        let batches = batches(&inputs);
+        let batches = batches(&inputs, 2);
         assert_eq!(batches.iter().map(|batch| batch.len()).sum::<usize>(), inputs.len());
         for batch in batches {
-            assert!(batch.len() == 1 || batch[0].1.len() * batch.len() <= BATCH_TOKENS);
+            assert!(batch.len() == 1 || batch[0].1.len() * batch.len() <= MAX_BATCH_TOKENS);
         }
-        assert!(super::batches(&[]).is_empty());
+        assert!(super::batches(&[], 2).is_empty());
+        let equal: Vec<Input> = (0..8).map(|i| (i, vec![1; 100])).collect();
+        assert_eq!(super::batches(&equal, 2).iter().map(|batch| batch.len()).collect::<Vec<_>>(), [4, 4]);
     }
 }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap, path::Path, sync::Arc};
 
 use super::{EmbeddingError, LoadError, TOKENIZER_SHA256, weights::map_verified};
 
-/// Tokens the model reads of one text, [CLS] and [SEP] included: what it was trained with.
+/// Tokens the model reads of one text, `[CLS]` and `[SEP]` included: what it was trained with.
 pub const MAX_TOKENS: usize = 256;
 
 /// WordPiece of bert-base-uncased. Cheap to clone.
@@ -25,7 +25,7 @@ impl Tokenizer {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Token ids with [CLS] and [SEP], cut to [`MAX_TOKENS`].
+    /// Token ids with `[CLS]` and `[SEP]`, cut to [`MAX_TOKENS`].
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, EmbeddingError> {
         let encoding = self.inner.encode_fast(text, true).map_err(model_error)?;
         let mut ids = encoding.get_ids().to_vec();
@@ -37,7 +37,7 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// Tokens of a text without [CLS] and [SEP], not cut.
+    /// Tokens of a text without `[CLS]` and `[SEP]`, not cut.
     pub fn count(&self, text: &str) -> Result<usize, EmbeddingError> {
         Ok(self.inner.encode_fast(text, false).map_err(model_error)?.len())
     }

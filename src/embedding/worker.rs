@@ -15,7 +15,7 @@ use super::{EmbeddingError, MiniLm, Tokenizer};
 use crate::domain::Embedding;
 
 /// Texts of passages computed in one go, so that a question waits for a small batch at most.
-const PASSAGES_AT_ONCE: usize = 16;
+const PASSAGES_AT_ONCE: usize = 8;
 /// Texts of questions computed in one go.
 const URGENT_AT_ONCE: usize = 32;
 /// Jobs of passages that may wait; the next one waits for room.

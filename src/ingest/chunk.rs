@@ -11,7 +11,7 @@ use crate::{
 /// Changes whenever the same text would be cut or embedded differently; part of the index's fingerprint.
 pub const CHUNKER_VERSION: &str = "1";
 
-/// Tokens of [CLS] and [SEP].
+/// Tokens of `[CLS]` and `[SEP]`.
 const SPECIAL_TOKENS: usize = 2;
 /// Tokens a title with its heading path may take from a chunk.
 const MAX_TITLE_TOKENS: usize = 48;
@@ -45,7 +45,7 @@ pub enum Markup {
 }
 
 /// Cuts by the model's own tokenizer: [`Passage::embedding_text`] never exceeds the configured number of
-/// tokens, [CLS] and [SEP] included.
+/// tokens, `[CLS]` and `[SEP]` included.
 #[derive(Clone)]
 pub struct Chunker {
     tokenizer: Tokenizer,

@@ -202,13 +202,13 @@ fn no_text_is_syntax() {
     for text in [
         "words AND",
         "\"words",
-        "title:words^(",
+        "title: words^(",
         "words~9 *",
         "+words -words",
         "/words[/",
         "NOT words OR",
         "{words TO *]",
-        "content:*",
+        "content: *",
         "\\words\\",
         "(((((words",
         "words\0\u{202e}",
@@ -250,7 +250,7 @@ fn japanese_and_chinese_are_found_by_word_and_by_single_character() {
 fn the_vector_weight_moves_the_fusion() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = writer(dir.path());
-    writer.replace(source("near.md", 0, &["nothing in common"])).unwrap();
+    writer.replace(source("near.md", 0, &["needle in a long text of many other words"])).unwrap();
     writer.replace(source("word.md", 9, &["needle needle"])).unwrap();
     writer.finish().unwrap();
     let index = reader(dir.path());

@@ -83,7 +83,7 @@ impl OpenAi {
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(OpenAiSetupError::Client)?;
-        let url = completions_url(&config.base_url).ok_or(OpenAiSetupError::BaseUrl)?;
+        let url = url_below(&config.base_url, &["chat", "completions"]).ok_or(OpenAiSetupError::BaseUrl)?;
         Ok(Self { inner: Arc::new(Inner { http, url, config: config.clone(), dialect: Dialect::default() }) })
     }
 
@@ -224,9 +224,9 @@ async fn read(response: &mut Response, limit: usize) -> Result<Option<Vec<u8>>, 
 }
 
 /// Appends to the path, so that a query such as `?api-version=…` stays behind it.
-fn completions_url(base: &str) -> Option<Url> {
+fn url_below(base: &str, path: &[&str]) -> Option<Url> {
     let mut url = Url::parse(base).ok().filter(|url| url.has_host())?;
-    url.path_segments_mut().ok()?.pop_if_empty().extend(["chat", "completions"]);
+    url.path_segments_mut().ok()?.pop_if_empty().extend(path);
     Some(url)
 }
 
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_path_is_appended_before_a_query() {
-        let url = |base| completions_url(base).map(String::from);
+        let url = |base| url_below(base, &["chat", "completions"]).map(String::from);
         assert_eq!(url("http://h:1/v1").as_deref(), Some("http://h:1/v1/chat/completions"));
         assert_eq!(url("https://h/v1/").as_deref(), Some("https://h/v1/chat/completions"));
         assert_eq!(url("https://h").as_deref(), Some("https://h/chat/completions"));

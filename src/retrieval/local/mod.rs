@@ -35,6 +35,7 @@ pub struct LocalIndex {
 struct Shared {
     dir: PathBuf,
     fingerprint: Fingerprint,
+    pool: rayon::ThreadPool,
     current: RwLock<Result<Arc<Snapshot>, RetrievalError>>,
 }
 
@@ -44,7 +45,14 @@ impl LocalIndex {
     pub fn open(dir: &Path, fingerprint: Fingerprint) -> Result<Self, RetrievalError> {
         let stamp = commit_stamp(dir);
         let current = Snapshot::open(dir, &fingerprint).map(Arc::new);
-        let shared = Arc::new(Shared { dir: dir.to_owned(), fingerprint, current: RwLock::new(current) });
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(cores)
+            .thread_name(|thread| format!("search-{thread}"))
+            .build()
+            .map_err(|error| RetrievalError::Index(format!("no threads to search with: {error}")))?;
+        let current = RwLock::new(current);
+        let shared = Arc::new(Shared { dir: dir.to_owned(), fingerprint, pool, current });
         let watched = Arc::downgrade(&shared);
         std::thread::Builder::new().name("index-watch".into()).spawn(move || watch(&watched, stamp))?;
         Ok(Self { shared })
@@ -52,7 +60,7 @@ impl LocalIndex {
 
     /// Best first. Blocking: call it from a thread that may block.
     pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Hit>, RetrievalError> {
-        search::search(&*self.snapshot()?, request)
+        search::search(&*self.snapshot()?, &self.shared.pool, request)
     }
 
     /// Changes with every commit that a reader sees.

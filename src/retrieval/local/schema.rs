@@ -70,7 +70,7 @@ impl Fields {
     }
 
     /// `document`: what is known of the whole source; given with its first chunk only.
-    pub(super) fn to_document(&self, chunk: &Chunk, row: u64, document: Option<&str>) -> TantivyDocument {
+    pub(super) fn to_document(self, chunk: &Chunk, row: u64, document: Option<&str>) -> TantivyDocument {
         let mut out = TantivyDocument::new();
         out.add_text(self.id, &chunk.id.0);
         out.add_text(self.source, &chunk.source);
@@ -101,7 +101,7 @@ impl Fields {
         out
     }
 
-    pub(super) fn to_chunk(&self, stored: &TantivyDocument) -> Chunk {
+    pub(super) fn to_chunk(self, stored: &TantivyDocument) -> Chunk {
         let text = |field| stored.get_first(field).and_then(|value| value.as_str()).map(str::to_owned);
         let number = |field| {
             stored

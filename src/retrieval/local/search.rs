@@ -6,7 +6,7 @@ use std::{
     ops::Bound,
 };
 
-use rayon::prelude::*;
+use rayon::{ThreadPool, prelude::*};
 use tantivy::{
     DocAddress, DocId, DocSet, TERMINATED, TantivyDocument, Term,
     collector::TopDocs,
@@ -41,7 +41,16 @@ const SCAN_CHUNK: usize = 16_384;
 
 type Ranked = Vec<(DocAddress, f32)>;
 
-pub(super) fn search(snapshot: &Snapshot, request: &SearchRequest<'_>) -> Result<Vec<Hit>, RetrievalError> {
+/// Runs on the threads of `pool`: rayon's global pool belongs to the embedder, with one thread.
+pub(super) fn search(
+    snapshot: &Snapshot,
+    pool: &ThreadPool,
+    request: &SearchRequest<'_>,
+) -> Result<Vec<Hit>, RetrievalError> {
+    pool.install(|| search_here(snapshot, request))
+}
+
+fn search_here(snapshot: &Snapshot, request: &SearchRequest<'_>) -> Result<Vec<Hit>, RetrievalError> {
     let filter = filter_query(snapshot, request.filter);
     let filter = filter.as_deref();
     let vector = || request.vector.ok_or(RetrievalError::NoVector);

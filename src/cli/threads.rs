@@ -1,0 +1,22 @@
+//! Keeps the matrix library from starting threads of its own.
+
+/// The variable that candle and rayon read at every matrix product; there is no call for it.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// Starts this program again with [`THREADS`] set to 1, unless the user set it; returns if that fails.
+///
+/// The embedder gives each core texts of its own. Candle's default, threads inside each product, halves
+/// bulk throughput and makes a short question slower (`cargo bench --bench embedding` with and without
+/// the variable). The process keeps its id, and a millisecond is all it costs.
+pub fn one_per_product() {
+    if std::env::var_os(THREADS).is_some() {
+        return;
+    }
+    #[cfg(unix)]
+    if let Ok(program) = std::env::current_exe() {
+        use std::os::unix::process::CommandExt;
+        // Comes back only with an error, and then a slower program is better than none.
+        let _ =
+            std::process::Command::new(program).args(std::env::args_os().skip(1)).env(THREADS, "1").exec();
+    }
+}
