@@ -92,7 +92,8 @@ impl Rag {
         let start = Instant::now();
         let (found, vector) = self.retrieve(query, true).await?;
         let generating = Instant::now();
-        let answer = if generation::evidence(&found.hits, self.parts.retrieval.min_cosine) {
+        let answer = if generation::evidence(&query.question, &found.hits) >= self.parts.retrieval.min_cosine
+        {
             match self.generate(query, &found.hits).await {
                 Some(answer) => answer,
                 None => self.extract(query, &found.hits, vector.as_ref()).await?,

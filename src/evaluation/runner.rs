@@ -13,8 +13,9 @@ use serde::Serialize;
 use super::dataset::{Corpus, Dataset, DatasetError, Query, documents};
 use super::metrics::Measures;
 use crate::{
-    domain::{Filter, Hit, SearchMode, VectorWeight},
+    domain::{Filter, Hit, InvalidInput, Question, SearchMode, VectorWeight},
     embedding::{Embedder, EmbeddingError},
+    generation,
     ingest::{IngestError, Ingestion},
     retrieval::{
         Fingerprint, RetrievalError, SearchRequest,
@@ -39,6 +40,8 @@ pub enum EvaluationError {
     Embedding(#[from] EmbeddingError),
     #[error(transparent)]
     Retrieval(#[from] RetrievalError),
+    #[error("a question cannot be asked: {0}")]
+    Question(#[from] InvalidInput),
     #[error("the run file cannot be written: {0}")]
     RunFile(io::Error),
 }
@@ -68,7 +71,7 @@ pub struct Latency {
     pub p99: f64,
 }
 
-/// Cosines of the best hit, for questions the collection answers and questions it does not.
+/// The strength of the evidence (see `generation::evidence`), for questions the collection answers and questions it does not.
 #[derive(Debug, Clone)]
 pub struct Calibration {
     pub own: Vec<f32>,
@@ -204,15 +207,15 @@ impl Runner {
         })
     }
 
-    /// The best hit's cosine for every own question, and for questions that belong elsewhere.
+    /// The strength of the evidence for every own question, and for questions that belong elsewhere.
     pub async fn calibrate(&self, foreign: &[Query]) -> Result<Calibration, EvaluationError> {
         Ok(Calibration {
-            own: self.best_cosines(&self.dataset.queries).await?,
-            foreign: self.best_cosines(foreign).await?,
+            own: self.strengths(&self.dataset.queries).await?,
+            foreign: self.strengths(foreign).await?,
         })
     }
 
-    async fn best_cosines(&self, queries: &[Query]) -> Result<Vec<f32>, EvaluationError> {
+    async fn strengths(&self, queries: &[Query]) -> Result<Vec<f32>, EvaluationError> {
         let mut best = Vec::new();
         for query in queries {
             let vector = self.embedder.embed_now(vec![query.text.clone()]).await?.remove(0);
@@ -224,7 +227,8 @@ impl Runner {
                 filter: &Filter::default(),
                 vector_weight: self.vector_weight,
             })?;
-            best.push(hits.iter().filter_map(|hit| hit.cosine).fold(-1.0, f32::max));
+            let question = Question::parse(&query.text)?;
+            best.push(generation::evidence(&question, &hits));
         }
         Ok(best)
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::{
     language::Language,
     plain::{one_line, plain},
-    sentences::{Kind, sentences},
+    sentences::{Kind, Sentence, sentences},
     words::{Terms, is_unspaced},
 };
 use crate::domain::{Answer, Citation, Grounding, Hit, Question, Verdict};
@@ -46,15 +46,26 @@ impl Candidate {
     }
 }
 
-/// Whether anything found is similar enough to answer from: by cosine, never by the fused score, which
-/// only knows ranks. Where no hit has a cosine nothing can be said against the hits.
-pub fn evidence(hits: &[Hit], min_cosine: f32) -> bool {
-    let mut known = hits.iter().filter_map(|hit| hit.cosine).peekable();
-    match known.peek() {
-        Some(_) => known.any(|cosine| cosine >= min_cosine),
-        None => !hits.is_empty(),
-    }
+/// How strong the evidence is: the cosine of the most similar passage, -1 where there is none. The fused
+/// score would not do, as it only knows ranks.
+///
+/// MiniLM finds any two texts alike in scripts it was not trained on, so for a question in Chinese,
+/// Japanese or Korean only passages count that hold [`MIN_COVERAGE`] of its terms.
+pub fn evidence(question: &Question, hits: &[Hit]) -> f32 {
+    let asked = question.as_str().chars().any(is_unspaced).then(|| Terms::of(question.as_str()));
+    hits.iter()
+        .filter(|hit| {
+            asked.as_ref().is_none_or(|asked| {
+                let passage = Terms::of(&hit.chunk.content);
+                asked.covered_by(&passage).is_none_or(|share| share >= MIN_COVERAGE)
+            })
+        })
+        .filter_map(|hit| hit.cosine)
+        .fold(-1.0, f32::max)
 }
+
+/// Calibrated as MIN_EVIDENCE_COSINE is; see `ARCHITECTURE.md`, "Abstention".
+const MIN_COVERAGE: f32 = 0.3;
 
 /// The reply when nothing similar enough was found, in the question's language.
 pub fn no_evidence(question: &Question) -> Answer {
@@ -134,7 +145,7 @@ pub fn compose(question: &Question, hits: &[Hit], candidates: &[Candidate], cosi
 
 fn of_hit(index: usize, hit: &Hit) -> Vec<Candidate> {
     let heading = hit.chunk.title.as_deref().and_then(|title| title.rsplit(" › ").next()).map(one_line);
-    sentences(&hit.chunk.content)
+    with_short_answers_joined(&hit.chunk.content)
         .into_iter()
         .enumerate()
         .filter_map(|(order, sentence)| {
@@ -166,6 +177,37 @@ fn of_hit(index: usize, hit: &Hit) -> Vec<Candidate> {
             })
         })
         .collect()
+}
+
+/// "Yes." answers nothing without what stands behind it.
+fn with_short_answers_joined(content: &str) -> Vec<Sentence<'_>> {
+    let short = |sentence: &Sentence<'_>| {
+        matches!(sentence.kind, Kind::Prose)
+            && sentence.text.chars().count() <= 12
+            && sentence.text.split_whitespace().count() <= 2
+            && sentence.text.ends_with(['.', '!', '。', '！'])
+    };
+    let mut joined: Vec<Sentence<'_>> = Vec::new();
+    for mut sentence in sentences(content) {
+        // In the same paragraph: at most a blank lies between them.
+        let before = joined.pop_if(|before| {
+            short(before) && matches!(sentence.kind, Kind::Prose) && sentence.start <= before.end + 1
+        });
+        if let Some(before) = before {
+            sentence.start = before.start;
+            sentence.text = slice(content, before.start, sentence.end);
+        }
+        joined.push(sentence);
+    }
+    joined
+}
+
+/// By Unicode scalar values.
+fn slice(text: &str, start: usize, end: usize) -> &str {
+    let mut bounds = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    let from = bounds.nth(start).unwrap_or(text.len());
+    let to = end.checked_sub(start + 1).and_then(|rest| bounds.nth(rest)).unwrap_or(from);
+    &text[from..to]
 }
 
 /// Overlapping chunks repeat sentences, the first and last ones in part: the longest stays, and the

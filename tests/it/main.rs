@@ -22,3 +22,4 @@ mod openai_wire;
 mod passages;
 mod support;
 mod ugly_extract;
+mod whole_app;

@@ -371,3 +371,41 @@ fn shared(folder: &str) -> Option<PathBuf> {
     }
     Some(path)
 }
+
+/// The same through the whole of `rag-api ingest`: refused files leave nothing, the others chunks.
+#[test]
+fn ingesting_the_ugly_files_ends_as_the_manifest_says() {
+    let Some(folder) = shared("eval/ugly") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let report = dir.path().join("report.json");
+    let status = Command::new(env!("CARGO_BIN_EXE_rag-api"))
+        .args(["ingest".as_ref(), folder.join("files").as_os_str(), "--report".as_ref(), report.as_os_str()])
+        .env("INDEX_DIR", dir.path().join("index"))
+        .env("MODEL_DIR", crate::support::model_dir())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1), "files were refused, so the exit code is 1");
+    let report: rag_api::ingest::Report = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    let manifest = fs::read_to_string(folder.join("manifest.tsv")).unwrap();
+    let mut wrong = Vec::new();
+    for line in manifest.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let Some(file) = report.files.iter().find(|file| file.source == columns[0]) else {
+            wrong.push(format!("{} is not in the report", columns[0]));
+            continue;
+        };
+        let indexed = file.chunks > 0 && file.error.is_none();
+        let refused = file.chunks == 0 && file.error.is_some();
+        let right = match columns[4] {
+            "text" => indexed,
+            "error" | "empty" => refused,
+            _ => indexed || refused,
+        };
+        if !right {
+            wrong.push(format!("{file:?}"));
+        }
+    }
+    println!("{} of {} files as in the manifest", report.files.len() - wrong.len(), report.files.len());
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

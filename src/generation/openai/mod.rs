@@ -117,8 +117,9 @@ impl OpenAi {
     /// A server without such a list counts as reached.
     pub async fn reachable(&self) -> Result<(), LlmError> {
         let Inner { http, config, .. } = &*self.inner;
-        let request =
-            http.get(format!("{}/models", config.base_url)).timeout(config.timeout.min(CHECK_TIMEOUT));
+        let url = url_below(&config.base_url, &["models"])
+            .ok_or_else(|| LlmError::Rejected { reason: "OPENAI_BASE_URL is no address".into() })?;
+        let request = http.get(url).timeout(config.timeout.min(CHECK_TIMEOUT));
         match request.send().await {
             Err(error) if error.is_timeout() => Err(LlmError::Timeout),
             Err(_) => Err(LlmError::Unavailable { reason: "no connection".into() }),
