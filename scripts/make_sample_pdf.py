@@ -42,8 +42,8 @@ PAGES = [
         ("lead", "How to run the service, what it refuses and why, and what to do when something is wrong."),
         ("h2", "1  Starting the service"),
         ("p", "The command `rag-api serve` starts the HTTP server. It listens on `0.0.0.0`, port 8000, unless the "
-              "variables `HOST` and `PORT` say otherwise. The server accepts connections at once and becomes ready "
-              "when the model is loaded and warmed and the index has been opened."),
+              "variables `HOST` and `PORT` say otherwise. It answers as soon as the model is loaded and warmed, and it "
+              "is ready when there is an index that fits the model. Without the model it does not start."),
         ("p", "Before the first start, fetch the model and ingest the documents:"),
         ("code", ["rag-api model fetch", "rag-api ingest data/", "rag-api serve"]),
         ("p", "Settings come from the environment and from a file `.env` in the working directory. The real "
@@ -63,7 +63,7 @@ PAGES = [
         ("p", "Exit code 2 means wrong usage, exit code 1 means that the work failed: a script can tell a typing error "
               "from trouble."),
         ("p", "Results are written to the standard output and everything else to the standard error, so output can "
-              "be piped."),
+              "be piped. The server's result is its log: see 4.3."),
     ],
     [
         ("h1", "2  Limits"),
@@ -92,8 +92,8 @@ PAGES = [
               "answered at once with status 503 and the code `overloaded`; nothing was computed for it. The reply "
               "carries the header `Retry-After` with the number of seconds to wait. A client that honours it "
               "loses nothing, because a request that was shed had no effect."),
-        ("p", "Ingestion gives way: passages that are embedded in the background wait while questions are in the "
-              "queue."),
+        ("p", "`rag-api ingest` is a process of its own: on the same machine it competes with the server for the "
+              "processor, but it takes no place in the server's queue."),
     ],
     [
         ("h1", "3  Errors"),
@@ -105,17 +105,20 @@ PAGES = [
             ("`invalid_request`", "422", "Correct the field that `detail` names."),
             ("`payload_too_large`", "413", "Send a smaller body or raise `MAX_BODY_BYTES`."),
             ("`not_found`", "404", "Check the path of the request."),
+            ("`method_not_allowed`", "405", "Use a method that the header `Allow` names."),
             ("`overloaded`", "503", "Wait as long as `Retry-After` says, then try again."),
-            ("`embedding_unavailable`", "503", "The model is not loaded; look at `/ready`."),
+            ("`not_ready`", "503", "Only from `/ready`: `missing` names what is missing."),
+            ("`embedding_unavailable`", "503", "The model failed; if it stays so, restart the server."),
             ("`retrieval_unavailable`", "503", "The index is missing or cannot be read; run `rag-api ingest`."),
-            ("`generation_failed`", "502", "The language model refused; look at its own log."),
+            ("`generation_failed`", "502", "Reserved: this version answers with sentences instead."),
             ("`timeout`", "504", "The request took too long; ask for fewer passages."),
             ("`internal`", "500", "A fault of the service; report it with the trace id."),
         ]),
         ("h2", "3.1  When the language model fails"),
-        ("p", "A language model that is out of reach is tried again, twice by default (`OPENAI_MAX_RETRIES`); each "
-              "try may take 45 seconds (`OPENAI_TIMEOUT_SECONDS`). After that the service answers extractively, with "
-              "sentences quoted from the passages, and `metadata.mode` of the reply is `extractive`. Callers get an "
+        ("p", "A language model that is out of reach or overloaded is tried again, twice by default "
+              "(`OPENAI_MAX_RETRIES`); each try may take 45 seconds (`OPENAI_TIMEOUT_SECONDS`), all together nine "
+              "tenths of `REQUEST_TIMEOUT_SECONDS`. After that, and at once when it refuses the request, the "
+              "service answers extractively, with sentences quoted from the passages, and `metadata.mode` of the reply is `extractive`. Callers get an "
               "answer with citations either way."),
         ("h2", "3.2  When there is no evidence"),
         ("p", "A question that no passage answers is not an error. The reply has status 200, `grounded` is false, and "
@@ -134,15 +137,18 @@ PAGES = [
               "it answers 503 and names what is missing. The command `rag-api healthcheck` asks the running server's "
               "health route, for containers that have no curl."),
         ("h2", "4.2  Metrics"),
-        ("p", "The route `/metrics` gives Prometheus text. The metric to watch first is the number of jobs that wait "
-              "for the model: a queue that grows steadily means that the machine is too small for its traffic. The number of chunks in the "
-              "index shows whether an ingestion has arrived."),
+        ("p", "The route `/metrics` gives Prometheus text. The metric to watch first is `embedding_queue_depth`, the "
+              "number of jobs that wait for the model: a queue that grows steadily means that the machine is too "
+              "small for its traffic. `index_chunks`, the number of chunks in the index, shows whether an "
+              "ingestion has arrived."),
         ("p", "Each reply of `/query` holds its own times in `metadata.timings_ms`: `embed`, `search`, `generate` and "
               "`total`, in milliseconds. The same times are sent in the header `Server-Timing`, which browsers show "
               "in their developer tools."),
         ("h2", "4.3  Logs"),
-        ("p", "Logs go to the standard error: one JSON object a line, or readable text on a terminal. `LOG_FORMAT` "
-              "chooses `json` or `pretty`, and `RUST_LOG` sets the level, `info` by default. Questions, passages, "
+        ("p", "Logs are one JSON object a line, or readable text on a terminal; `LOG_FORMAT` chooses `json` or "
+              "`pretty`. The server writes its JSON to the standard output, as container platforms read it; "
+              "readable text and the logs of all other commands go to the standard error. `RUST_LOG` sets the "
+              "level: by default `info` for the server and `warn` for the other commands. Questions, passages, "
               "answers and keys are never logged. Instead of a question the log holds its hash and its length."),
     ],
     [
@@ -150,9 +156,10 @@ PAGES = [
         ("h2", "5.1  Updating documents"),
         ("p", "Run `rag-api ingest` after documents have changed, for example every night. Files are compared by "
               "their content, so an unchanged folder costs next to nothing. A running server sees the new version of "
-              "the index as soon as it is committed; it need not be restarted."),
-        ("p", "Add `--prune` to drop the chunks of files that no longer exist. Without it they stay, so that a folder "
-              "that is missing by mistake does not empty the index."),
+              "the index within a second after it is committed; it need not be restarted."),
+        ("p", "Add `--prune` to drop the chunks of files that no longer exist; it drops everything that is not under "
+              "the paths of this very command. Without it they stay, so that a folder that is empty by mistake "
+              "does not empty the index."),
         ("h2", "5.2  Interrupted ingestions"),
         ("p", "An ingestion may be killed at any moment. What was committed is kept, what was not is as if it had "
               "never been written, and the next run continues where the last commit ended. No repair is needed."),
@@ -164,6 +171,8 @@ PAGES = [
         ("p", "The index carries a fingerprint of the model and of the chunker. A server that does not match the "
               "fingerprint does not become ready and says which side to rebuild. To rebuild the index:"),
         ("code", ["rag-api index delete", "rag-api ingest data/"]),
+        ("p", "After a change of `CHUNK_TOKENS`, `CHUNK_OVERLAP_TOKENS` or `CHUNK_STRATEGY` it is enough to ingest "
+              "again: every file is cut anew."),
         ("h2", "5.5  Capacity"),
         ("p", "A vector takes 1,536 bytes: 384 numbers of 4 bytes each. One hundred thousand chunks therefore need "
               "about 154 MB for their vectors, which are mapped from disk and shared by all processes that read "
@@ -173,7 +182,7 @@ PAGES = [
         ("h1", "6  Troubleshooting"),
         ("table", [0.33, 0.30, 0.37], [
             ("Symptom", "Cause", "Remedy"),
-            ("The server does not become ready", "the model is missing", "run `rag-api model fetch`"),
+            ("The server does not start", "the model is missing", "run `rag-api model fetch`"),
             ("The server does not become ready", "the index is missing", "run `rag-api ingest`"),
             ("The port is already in use", "another process listens there", "set `PORT` to another number"),
             ("The model file is damaged", "an interrupted copy", "run `rag-api model fetch`; it repairs"),

@@ -13,9 +13,10 @@ use crate::{
     generation::OpenAi,
 };
 
-/// Validate the configuration and reach every dependency, one line each
+/// Check the configuration, the model, the index and the language model, one line each
 ///
-/// A mistake in the configuration is reported before anything is tried, with exit code 2.
+/// Exits with 1 when any of them fails. A mistake in the configuration is reported before anything is tried, with
+/// exit code 2.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rag-api check\n  rag-api check && rag-api serve")]
 pub(super) struct Check {}

@@ -29,7 +29,7 @@ use crate::{
                         rag-api evaluate collection/ --run /tmp/run      writes /tmp/run.keyword, .vector and .hybrid"
 )]
 pub(super) struct Evaluate {
-    /// The collection
+    /// Folder of the collection
     #[arg(value_name = "DIR")]
     dataset: PathBuf,
     /// Write the figures as JSON
@@ -41,8 +41,8 @@ pub(super) struct Evaluate {
     /// Exit with 1 when hybrid nDCG@10 is lower
     #[arg(long, value_name = "X")]
     min_ndcg10: Option<f64>,
-    /// Also show which share of this collection's questions and of another's would be answered, by
-    /// MIN_EVIDENCE_COSINE: a collection whose questions this one cannot answer
+    /// Also print, for each MIN_EVIDENCE_COSINE, which share of the questions would be answered: of DIR's own, and
+    /// of this other collection's, which DIR cannot answer
     #[arg(long, value_name = "DIR")]
     foreign: Option<PathBuf>,
 }

@@ -17,11 +17,11 @@ use crate::{
     after_help = "Examples:\n  rag-api index status\n  rag-api index clear\n  INDEX_DIR=/var/lib/rag rag-api index create"
 )]
 pub(super) enum Index {
-    /// Make an empty index; does nothing where one is
+    /// Make an empty index; does nothing where there is one
     Create,
-    /// Say where the index is, what it holds and whether this program can search it
+    /// Say where the index is and what it holds; exits with 1 when it cannot be searched
     Status(Status),
-    /// Take every passage out
+    /// Remove every passage, keep the index
     Clear,
     /// Remove the index from disk
     Delete,

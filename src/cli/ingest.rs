@@ -15,24 +15,25 @@ use crate::{
 
 /// Index documents: PDF, Markdown and text
 ///
-/// Unchanged files cost nothing, changed files replace their old passages. Ctrl-C keeps what is complete;
-/// run again to continue. Exits with 1 when a file could not be read; the others are indexed all the same.
+/// Unchanged files cost nothing, changed files replace their old passages. A file is named in the index by its
+/// path below the folder that was given. Ctrl-C keeps what is complete; run again to continue. Exits with 1 when
+/// a file could not be read; the others are indexed all the same.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  rag-api ingest                        index data/\n  rag-api ingest docs/ --prune          \
-                        and drop what is no longer there\n  rag-api ingest a.pdf b.md --report r.json"
+                        and drop what is not in docs/ any more\n  rag-api ingest a.pdf b.md --report r.json"
 )]
 pub(super) struct Ingest {
     /// Folders or files
     #[arg(default_value = "data")]
     paths: Vec<PathBuf>,
-    /// Drop everything from the index that is not under PATHS
+    /// Also drop from the index every document that was not found under PATHS; name all your folders at once
     #[arg(long)]
     prune: bool,
     /// Write what became of each file as JSON
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
-    /// Wait so long for another process that is writing
+    /// Wait at most this long for another process that is writing to the index
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait: u64,
 }

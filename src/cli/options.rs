@@ -12,22 +12,22 @@ pub(super) struct Retrieval {
     /// What you want to know, 1 to 4,000 characters
     #[arg(value_parser = |text: &str| Question::parse(text))]
     question: Question,
-    /// Passages to use, 1 to 50
+    /// How many passages to use, 1 to 50
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_top_k)]
     top_k: TopK,
-    /// hybrid, vector or keyword
+    /// How to search: hybrid, vector or keyword
     #[arg(long, default_value = "hybrid", value_parser = |text: &str| text.parse::<SearchMode>())]
     mode: SearchMode,
-    /// Weight of vector hits beside keyword hits, 0 to 10; by the question's script when absent
+    /// Weight of vector hits beside keyword hits, 0 to 10; when absent, by the script of the question
     #[arg(long, value_name = "W", value_parser = parse_weight)]
     vector_weight: Option<VectorWeight>,
-    /// Only this source; may be given several times, as the next ones
+    /// Only this file, by its path in the index; repeat --source, --tag and --language for alternatives
     #[arg(long)]
     source: Vec<String>,
     /// Only passages with this tag
     #[arg(long)]
     tag: Vec<String>,
-    /// Only passages in this language, as ISO 639-1
+    /// Only passages in this language, by its ISO 639-1 code, such as en
     #[arg(long)]
     language: Vec<String>,
     /// Only pages from N on

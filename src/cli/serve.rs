@@ -10,8 +10,8 @@ use crate::{app, config::Config, http};
 
 /// Answer questions over HTTP
 ///
-/// Stops on SIGTERM or Ctrl-C after finishing what runs. Commits of `rag-api ingest` are seen within a
-/// second, without a restart.
+/// Listens on HOST and PORT, 0.0.0.0:8000 unless they say otherwise. Stops on SIGTERM or Ctrl-C after finishing
+/// what runs. What `rag-api ingest` commits is seen within a second, without a restart.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rag-api serve\n  PORT=9000 LOG_FORMAT=json rag-api serve\n\n  \
                         curl -s localhost:8000/query -H 'Content-Type: application/json' -d '{\"question\": \"…\"}'")]

@@ -185,7 +185,7 @@ impl SearchBackend {
 pub struct RetrievalConfig {
     /// `None`: by the script of the question.
     pub vector_weight: Option<VectorWeight>,
-    /// Below this cosine a passage is no evidence: `evaluate --calibrate` shows the curve.
+    /// Below this cosine a passage is no evidence: `evaluate DIR --foreign OTHER_DIR` shows the curve.
     pub min_cosine: f32,
 }
 
@@ -298,7 +298,7 @@ pub struct IngestConfig {
     pub max_pages: u32,
     /// Characters of text one file may give.
     pub max_characters: u64,
-    /// Wall-clock time of the process that reads one PDF file.
+    /// Wall-clock time of reading one file of any format.
     pub extract_timeout: Duration,
     /// Address space of that process.
     pub extract_memory_bytes: u64,
