@@ -120,7 +120,12 @@ impl Rag {
 
     /// What is missing before questions can be answered; empty: ready. Embeds nothing.
     pub fn missing(&self) -> Vec<String> {
-        self.parts.index.problem().map(|problem| problem.to_string()).into_iter().collect()
+        let in_words = |problem: RetrievalError| match problem {
+            RetrievalError::Missing | RetrievalError::Incompatible(_) => problem.to_string(),
+            // Others may name files, and this text goes to whoever asks.
+            _ => "the index cannot be read; the log says why".to_owned(),
+        };
+        self.parts.index.problem().map(in_words).into_iter().collect()
     }
 
     /// For `/metrics`: jobs waiting for the model, chunks indexed.

@@ -58,8 +58,8 @@ impl Check {
         let failed = lines.iter().any(|(_, result)| result.is_err());
         for (what, result) in lines {
             match result {
-                Ok(text) => println!("ok      {what}: {text}"),
-                Err(text) => println!("failed  {what}: {text}"),
+                Ok(text) => say!("ok      {what}: {text}"),
+                Err(text) => say!("failed  {what}: {text}"),
             }
         }
         Ok(if failed { FAILED } else { ExitCode::SUCCESS })

@@ -97,15 +97,19 @@ fn write(path: &Path, report: &Report) -> Result<()> {
 }
 
 fn print(report: &Report) {
-    println!(
+    say!(
         "{}: {} documents, {} chunks, {} queries, indexed in {:.1} s",
-        report.dataset, report.documents, report.chunks, report.queries, report.index_seconds
+        report.dataset,
+        report.documents,
+        report.chunks,
+        report.queries,
+        report.index_seconds
     );
-    println!("mode      nDCG@10  Recall@10  Recall@100  MRR@10   p50 ms   p99 ms");
+    say!("mode      nDCG@10  Recall@10  Recall@100  MRR@10   p50 ms   p99 ms");
     for mode in SearchMode::ALL {
         let Some(figures) = report.modes.get(mode.as_str()) else { continue };
         let measures = figures.measures;
-        println!(
+        say!(
             "{:<8}  {:.4}   {:.4}     {:.4}      {:.4}   {:>6.2}   {:>6.2}",
             mode.as_str(),
             measures.ndcg_10,
@@ -119,10 +123,10 @@ fn print(report: &Report) {
 }
 
 fn print_calibration(calibration: &Calibration) {
-    println!("min cosine  own answered  foreign answered");
+    say!("min cosine  own answered  foreign answered");
     for step in 0..=16 {
         let threshold = step as f32 * 0.05;
         let (own, foreign) = calibration.answered(threshold);
-        println!("{threshold:>10.2}  {:>11.1}%  {:>15.1}%", own * 100.0, foreign * 100.0);
+        say!("{threshold:>10.2}  {:>11.1}%  {:>15.1}%", own * 100.0, foreign * 100.0);
     }
 }

@@ -40,7 +40,7 @@ impl Index {
         match self {
             Self::Create => {
                 app::writer(&config.search, Duration::ZERO)?.finish()?;
-                println!("the index is in {}", dir.display());
+                say!("the index is in {}", dir.display());
             }
             Self::Status(Status { json }) => {
                 let index = app::index(&config.search)?;
@@ -50,9 +50,9 @@ impl Index {
                         "backend": "local", "directory": dir, "chunks": index.chunk_count(),
                         "version": index.version(), "problem": problem,
                     });
-                    println!("{status}");
+                    say!("{status}");
                 } else {
-                    println!(
+                    say!(
                         "local index in {}: {} chunks, version {}",
                         dir.display(),
                         index.chunk_count(),
@@ -67,11 +67,11 @@ impl Index {
                 let mut writer = app::writer(&config.search, Duration::ZERO)?;
                 writer.clear()?;
                 writer.finish()?;
-                println!("the index in {} is empty", dir.display());
+                say!("the index in {} is empty", dir.display());
             }
             Self::Delete => {
                 let there = local::delete(dir)?;
-                println!(
+                say!(
                     "{} {}",
                     if there { "removed the index in" } else { "there is no index in" },
                     dir.display()

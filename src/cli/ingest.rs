@@ -10,7 +10,7 @@ use super::FAILED;
 use crate::{
     app,
     config::Config,
-    ingest::{FileReport, Progress, Report},
+    ingest::{FileReport, IngestError, Progress, Report},
 };
 
 /// Index documents: PDF, Markdown and text
@@ -48,8 +48,15 @@ impl Ingest {
         let report =
             ingestion.run(&self.paths, self.prune, writer, interrupted(), |event| display.show(&event)).await;
         display.finish();
-        let report =
-            report.context("the ingestion stopped; what was complete is kept, run it again to continue")?;
+        let report = match report {
+            Err(error @ (IngestError::Path(_) | IngestError::NothingToKeep)) => return Err(error.into()),
+            other => {
+                other.context("the ingestion stopped; what was complete is kept, run it again to continue")?
+            }
+        };
+        if report.files.is_empty() {
+            eprintln!("there is no PDF, Markdown or text file under the given paths");
+        }
         if let Some(path) = &self.report {
             let json = serde_json::to_string_pretty(&report)?;
             std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
@@ -130,7 +137,7 @@ impl Display {
             }
             (None, Progress::File(file)) => {
                 if let Ok(line) = serde_json::to_string(file) {
-                    println!("{line}");
+                    say!("{line}");
                 }
             }
             (None, Progress::Found { .. }) => {}

@@ -1,6 +1,16 @@
 //! The command line: one file a command, results on stdout, everything else on stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room is the one that prints")]
 
+/// `println!` for results: a reader that has seen enough, as in `rag-api query … | head -1`, is no error.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        if writeln!(std::io::stdout(), $($text)*).is_err() {
+            std::process::exit(0);
+        }
+    }};
+}
+
 mod check;
 mod evaluate;
 pub mod healthcheck;
@@ -19,8 +29,11 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     config::{Config, ConfigError},
+    domain::InvalidInput,
+    evaluation::DatasetError,
+    generation::OpenAiSetupError,
     ingest::extract,
-    telemetry::{LogTarget, logs},
+    telemetry::{LogTarget, LogsError, logs},
 };
 
 /// Answers questions from your own documents, with citations. One binary, no account needed.
@@ -68,7 +81,7 @@ impl Healthcheck {
     fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let patience = std::time::Duration::try_from_secs_f64(self.timeout)?;
         healthcheck::ask(config.server.host, config.server.port, patience)?;
-        println!("ok");
+        say!("ok");
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -87,7 +100,7 @@ pub fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     match run(command) {
         Ok(code) => code,
-        Err(error) if error.is::<ConfigError>() => {
+        Err(error) if is_wrong_usage(&error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)
         }
@@ -96,6 +109,15 @@ pub fn main() -> ExitCode {
             FAILED
         }
     }
+}
+
+/// Mistakes of whoever typed the command or wrote the configuration, as against work that failed.
+fn is_wrong_usage(error: &anyhow::Error) -> bool {
+    error.is::<ConfigError>()
+        || error.is::<LogsError>()
+        || error.is::<OpenAiSetupError>()
+        || error.is::<InvalidInput>()
+        || error.is::<DatasetError>()
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

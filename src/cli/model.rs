@@ -56,9 +56,9 @@ impl Model {
         let fetched = fetch::fetch(dir, source, &|event| show(&bar, event)).await?;
         bar.finish_and_clear();
         match fetched.origin {
-            None => println!("the model in {} is complete", dir.display()),
+            None => say!("the model in {} is complete", dir.display()),
             Some(origin) => {
-                println!(
+                say!(
                     "the model is in {}: {} bytes from {origin}, SHA-256 verified",
                     dir.display(),
                     fetched.bytes

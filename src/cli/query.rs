@@ -26,7 +26,7 @@ impl Query {
         let rag = tokio::task::block_in_place(|| app::rag(config, app::metrics(config)?))?;
         let answered = rag.answer(&query).await?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&QueryReply::new(answered, TraceId::random()))?);
+            say!("{}", serde_json::to_string_pretty(&QueryReply::new(answered, TraceId::random()))?);
         } else {
             print(&answered.answer);
         }
@@ -35,16 +35,11 @@ impl Query {
 }
 
 fn print(answer: &Answer) {
-    println!("{}", answer.text);
+    say!("{}", answer.text);
     for citation in answer.grounding.citations() {
         let Some(hit) = answer.contexts.get(citation.context) else { continue };
         let page = hit.chunk.page_number.map(|page| format!(", page {page}")).unwrap_or_default();
         let quote = citation.quote.split_whitespace().collect::<Vec<_>>().join(" ");
-        println!(
-            "  [{}] {}{page} ({}): “{quote}”",
-            citation.number,
-            hit.chunk.source,
-            citation.verdict.as_str()
-        );
+        say!("  [{}] {}{page} ({}): “{quote}”", citation.number, hit.chunk.source, citation.verdict.as_str());
     }
 }

@@ -27,7 +27,7 @@ impl Search {
         let rag = tokio::task::block_in_place(|| app::rag(config, app::metrics(config)?))?;
         let found = rag.search(&query).await?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&SearchReply::new(found, TraceId::random()))?);
+            say!("{}", serde_json::to_string_pretty(&SearchReply::new(found, TraceId::random()))?);
             return Ok(ExitCode::SUCCESS);
         }
         for (place, hit) in (1..).zip(&found.hits) {
@@ -42,7 +42,7 @@ impl Search {
                 .chars()
                 .take(240)
                 .collect();
-            println!("{place}. {:.4}  {}{page}{title}\n   {preview}", hit.score, hit.chunk.source);
+            say!("{place}. {:.4}  {}{page}{title}\n   {preview}", hit.score, hit.chunk.source);
         }
         if found.hits.is_empty() {
             eprintln!("nothing found");

@@ -182,8 +182,9 @@ fn of_hit(index: usize, hit: &Hit) -> Vec<Candidate> {
 /// "Yes." answers nothing without what stands behind it.
 fn with_short_answers_joined(content: &str) -> Vec<Sentence<'_>> {
     let short = |sentence: &Sentence<'_>| {
+        let most = if sentence.text.chars().any(is_unspaced) { 4 } else { 12 };
         matches!(sentence.kind, Kind::Prose)
-            && sentence.text.chars().count() <= 12
+            && sentence.text.chars().count() <= most
             && sentence.text.split_whitespace().count() <= 2
             && sentence.text.ends_with(['.', '!', '。', '！'])
     };

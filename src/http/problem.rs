@@ -172,7 +172,7 @@ impl From<RagError> for Problem {
             RagError::Embedding(EmbeddingError::Stopped | EmbeddingError::Model(_)) => {
                 (Code::EmbeddingUnavailable, "the question could not be embedded; try again later")
             }
-            RagError::Retrieval(RetrievalError::Missing(_)) => {
+            RagError::Retrieval(RetrievalError::Missing) => {
                 (Code::RetrievalUnavailable, "there is no index yet; ingest documents first")
             }
             RagError::Retrieval(RetrievalError::Incompatible(_)) => {
@@ -221,7 +221,7 @@ mod tests {
             (EmbeddingError::Overloaded.into(), 503, "overloaded"),
             (EmbeddingError::Stopped.into(), 503, "embedding_unavailable"),
             (EmbeddingError::Model("x".into()).into(), 503, "embedding_unavailable"),
-            (RetrievalError::Missing("/x".into()).into(), 503, "retrieval_unavailable"),
+            (RetrievalError::Missing.into(), 503, "retrieval_unavailable"),
             (RetrievalError::Incompatible("x".into()).into(), 503, "retrieval_unavailable"),
             (RetrievalError::Busy("x".into()).into(), 503, "retrieval_unavailable"),
             (RetrievalError::Index("x".into()).into(), 503, "retrieval_unavailable"),

@@ -39,8 +39,12 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// Why a run ended early. What was committed before stays.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    #[error("{0}")]
+    #[error(transparent)]
     Path(#[from] std::io::Error),
+    #[error(
+        "no PDF, Markdown or text file is under the given paths; --prune would empty the index, `rag-api index clear` does it"
+    )]
+    NothingToKeep,
     #[error(transparent)]
     Embedding(#[from] EmbeddingError),
     #[error(transparent)]
@@ -99,6 +103,9 @@ impl Ingestion {
     ) -> Result<Report, IngestError> {
         let start = Instant::now();
         let found = find(paths)?;
+        if prune && found.files.is_empty() {
+            return Err(IngestError::NothingToKeep);
+        }
         progress(Progress::Found { files: found.files.len() });
         let mut report = Report::default();
         for (source, error) in found.problems {

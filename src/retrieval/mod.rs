@@ -3,8 +3,6 @@
 mod fusion;
 pub mod local;
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Embedding, Filter, SearchMode, VectorWeight};
@@ -59,8 +57,8 @@ impl Fingerprint {
 /// Why nothing could be retrieved or written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RetrievalError {
-    #[error("there is no index in {0}; run `rag-api ingest` first")]
-    Missing(PathBuf),
+    #[error("there is no index yet; run `rag-api ingest` first")]
+    Missing,
     #[error("{0}")]
     Incompatible(String),
     #[error("another process is writing to the index{0}")]

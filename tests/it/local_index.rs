@@ -93,7 +93,7 @@ fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
 fn a_running_reader_sees_commits_and_deletions_within_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let index = reader(dir.path());
-    assert!(matches!(index.problem(), Some(RetrievalError::Missing(_))));
+    assert!(matches!(index.problem(), Some(RetrievalError::Missing)));
     let mut writer = writer(dir.path());
     writer.replace(source("a.md", 0, &["old apples", "old pears"])).unwrap();
     writer.commit().unwrap();

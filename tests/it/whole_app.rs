@@ -226,13 +226,14 @@ fn the_server_process_serves_stops_and_keeps_questions_to_itself() {
     let dir = tempfile::tempdir().unwrap();
     ingest(dir.path());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let log = dir.path().join("log");
     let mut server = binary(dir.path())
         .arg("serve")
         .env("PORT", &port)
         .env("HOST", "127.0.0.1")
         .env("LOG_FORMAT", "json")
         .env("RUST_LOG", "trace")
-        .stdout(Stdio::piped())
+        .stdout(std::fs::File::create(&log).unwrap())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -256,7 +257,7 @@ fn the_server_process_serves_stops_and_keeps_questions_to_itself() {
     let output = server.wait_with_output().unwrap();
     assert!(up, "the server did not come up: {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(status.code(), Some(0));
-    let log = String::from_utf8(output.stdout).unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
     assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
     assert!(log.contains("question_hash") && !log.contains("zanzibar"), "the question is in the log");
 }

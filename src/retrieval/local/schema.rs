@@ -7,7 +7,10 @@ use tantivy::{
     },
 };
 
-use crate::domain::{Chunk, ChunkId};
+use crate::{
+    domain::{Chunk, ChunkId},
+    retrieval::Fingerprint,
+};
 
 /// Names under which the analyzers are registered.
 pub(super) const WORDS: &str = "words";
@@ -32,6 +35,8 @@ pub(super) struct Fields {
     pub(super) language: Field,
     pub(super) tags: Field,
     created_at: Field,
+    embedding_model: Field,
+    embedding_revision: Field,
     vector_row: Field,
     pub(super) document: Field,
 }
@@ -59,6 +64,8 @@ impl Fields {
             language: schema.add_text_field("language", STRING | STORED),
             tags: schema.add_text_field("tags", STRING | STORED),
             created_at: schema.add_text_field("createdAt", STORED),
+            embedding_model: schema.add_text_field("embeddingModel", STORED),
+            embedding_revision: schema.add_text_field("embeddingRevision", STORED),
             vector_row: schema.add_u64_field(VECTOR_ROW, tantivy::schema::FAST),
             document: schema.add_text_field("document", STORED),
         };
@@ -70,8 +77,16 @@ impl Fields {
     }
 
     /// `document`: what is known of the whole source; given with its first chunk only.
-    pub(super) fn to_document(self, chunk: &Chunk, row: u64, document: Option<&str>) -> TantivyDocument {
+    pub(super) fn to_document(
+        self,
+        chunk: &Chunk,
+        made_with: &Fingerprint,
+        row: u64,
+        document: Option<&str>,
+    ) -> TantivyDocument {
         let mut out = TantivyDocument::new();
+        out.add_text(self.embedding_model, &made_with.model);
+        out.add_text(self.embedding_revision, &made_with.weights_sha256);
         out.add_text(self.id, &chunk.id.0);
         out.add_text(self.source, &chunk.source);
         let title = chunk.title.as_deref().unwrap_or_default();

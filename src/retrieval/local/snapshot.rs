@@ -39,7 +39,7 @@ impl Snapshot {
     pub(super) fn open(dir: &Path, wanted: &Fingerprint) -> Result<Self, RetrievalError> {
         let text = dir.join(TEXT);
         if !text.join("meta.json").exists() {
-            return Err(RetrievalError::Missing(dir.to_owned()));
+            return Err(RetrievalError::Missing);
         }
         let index = open_text_index(&text)?;
         // A commit between the two looks would pair a searcher with another commit's vectors; so look

@@ -125,7 +125,7 @@ impl LocalWriter {
             };
             pending.push(row, embedding.as_slice())?;
             let document = (index == 0).then_some(new.document.as_str());
-            self.text.add_document(self.fields.to_document(chunk, row, document))?;
+            self.text.add_document(self.fields.to_document(chunk, &self.state.fingerprint, row, document))?;
         }
         self.known.insert(new.source, KnownSource { document: new.document });
         self.broken = false;
