@@ -49,19 +49,19 @@ impl Candidate {
 /// How strong the evidence is: the cosine of the most similar passage, -1 where there is none. The fused
 /// score would not do, as it only knows ranks.
 ///
-/// MiniLM finds any two texts alike in scripts it was not trained on, so for a question in Chinese,
-/// Japanese or Korean only passages count that hold [`MIN_COVERAGE`] of its terms.
+/// MiniLM was not trained on Chinese, Japanese and Korean: it finds any two such texts alike, and what
+/// belongs together hardly more. For a question in these scripts only passages count that hold
+/// [`MIN_COVERAGE`] of its terms, and of those the cosine counts double.
 pub fn evidence(question: &Question, hits: &[Hit]) -> f32 {
     let asked = question.as_str().chars().any(is_unspaced).then(|| Terms::of(question.as_str()));
-    hits.iter()
-        .filter(|hit| {
-            asked.as_ref().is_none_or(|asked| {
-                let passage = Terms::of(&hit.chunk.content);
-                asked.covered_by(&passage).is_none_or(|share| share >= MIN_COVERAGE)
-            })
-        })
-        .filter_map(|hit| hit.cosine)
-        .fold(-1.0, f32::max)
+    let strength = |hit: &Hit| match &asked {
+        None => hit.cosine,
+        Some(asked) => {
+            let share = asked.covered_by(&Terms::of(&hit.chunk.content));
+            hit.cosine.filter(|_| share.is_none_or(|share| share >= MIN_COVERAGE)).map(|cosine| 2.0 * cosine)
+        }
+    };
+    hits.iter().filter_map(strength).fold(-1.0, f32::max)
 }
 
 /// Calibrated as MIN_EVIDENCE_COSINE is; see `ARCHITECTURE.md`, "Abstention".

@@ -18,6 +18,7 @@ mod ingest_process;
 mod local_index;
 mod local_llm;
 mod model_fetch;
+mod openai_server;
 mod openai_wire;
 mod passages;
 mod support;

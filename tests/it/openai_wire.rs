@@ -1,146 +1,19 @@
 //! The chat client by its wire: exact request, refusal, silence, rubbish.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::State,
-    http::{HeaderMap, Method, Response, Uri},
-};
+use axum::http::Method;
 use rag_api::{
     config::{LlmConfig, LlmPrices},
-    domain::{Answer, Grounding, History, Hit, Role, Turn, Verdict},
-    generation::{LlmError, Message, OpenAi, generative},
+    domain::{Grounding, History, Hit, Role, Turn, Verdict},
+    generation::{LlmError, OpenAi, generative},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::passages::{hit, llm, question};
-
-const KEY: &str = "sk-test-4711";
-
-/// One request as the server saw it.
-struct Seen {
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Value,
-    at: Instant,
-}
-
-/// One reply of the script; the last one is given for ever.
-#[derive(Clone)]
-struct Reply {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    delay: Duration,
-}
-
-impl Reply {
-    fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        let headers = vec![("content-type", "application/json".to_owned())];
-        Self { status, headers, body: body.into(), delay: Duration::ZERO }
-    }
-
-    fn json(status: u16, body: Value) -> Self {
-        Self::new(status, body.to_string())
-    }
-
-    fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.retain(|(other, _)| *other != name);
-        self.headers.push((name, value.into()));
-        self
-    }
-}
-
-#[derive(Clone)]
-struct Server {
-    url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    script: Arc<Mutex<VecDeque<Reply>>>,
-}
-
-impl Server {
-    async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self {
-            url: format!("http://{}/v1", listener.local_addr().unwrap()),
-            seen: Arc::default(),
-            script: Arc::new(Mutex::new(script.into_iter().collect())),
-        };
-        let app = Router::new().fallback(answer).with_state(server.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        server
-    }
-
-    fn client(&self, change: impl FnOnce(&mut LlmConfig)) -> OpenAi {
-        let mut config = llm(self.url.clone(), KEY);
-        change(&mut config);
-        OpenAi::new(&config).unwrap()
-    }
-
-    fn count(&self) -> usize {
-        self.seen.lock().unwrap().len()
-    }
-
-    fn bodies(&self) -> Vec<Value> {
-        self.seen.lock().unwrap().iter().map(|seen| seen.body.clone()).collect()
-    }
-}
-
-async fn answer(
-    State(server): State<Server>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    server.seen.lock().unwrap().push(Seen {
-        method,
-        path: uri.to_string(),
-        headers,
-        body,
-        at: Instant::now(),
-    });
-    let reply = {
-        let mut script = server.script.lock().unwrap();
-        if script.len() > 1 { script.pop_front().unwrap() } else { script[0].clone() }
-    };
-    tokio::time::sleep(reply.delay).await;
-    let mut response = Response::builder().status(reply.status);
-    for (name, value) in reply.headers {
-        response = response.header(name, value);
-    }
-    response.body(Body::from(reply.body)).unwrap()
-}
-
-fn success(text: &str) -> Reply {
-    Reply::json(
-        200,
-        json!({"id": "c", "object": "chat.completion", "model": "test-model-2026", "timings": {"x": 1},
-               "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
-               "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110,
-                         "prompt_tokens_details": {"cached_tokens": 24}}}),
-    )
-}
-
-fn messages() -> Vec<Message> {
-    vec![Message { role: "user", content: "Hello".to_owned() }]
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
-}
-
-async fn ask(client: &OpenAi, hits: &[Hit]) -> Result<Answer, LlmError> {
-    generative(client, &question("How many days of leave?"), &History::default(), hits, soon()).await
-}
+use crate::{
+    openai_server::{KEY, Reply, Server, ask, messages, soon, success},
+    passages::{hit, llm, question},
+};
 
 #[tokio::test]
 async fn the_request_is_exactly_this_and_the_answer_is_checked() {
