@@ -85,6 +85,10 @@ impl Embedder {
         {
             let mut queue = self.shared.lock();
             if queue.urgent.len() >= self.shared.capacity {
+                // Callers that went away take no place.
+                queue.urgent.retain(|job| !job.reply.is_closed());
+            }
+            if queue.urgent.len() >= self.shared.capacity {
                 return Err(EmbeddingError::Overloaded);
             }
             queue.urgent.push_back(Job { texts, reply });

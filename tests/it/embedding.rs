@@ -1,8 +1,9 @@
 //! The real weights against reference vectors, and the worker under load.
 
+use rag_api::embedding::{Embedder, EmbeddingError, MiniLm};
 use serde::Deserialize;
 
-use crate::support::{embedder, shared};
+use crate::support::{embedder, model_dir, shared};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -48,4 +49,57 @@ async fn vectors_match_the_reference_alone_and_in_mixed_batches() {
 #[tokio::test]
 async fn no_texts_give_no_vectors() {
     assert!(embedder().embed_now(Vec::new()).await.unwrap().is_empty());
+}
+
+fn own_worker(capacity: usize) -> Embedder {
+    Embedder::start(MiniLm::load(&model_dir()).unwrap(), capacity).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_sheds_questions_and_serves_the_others() {
+    let embedder = own_worker(4);
+    let text = "a question of a few words that somebody waits for";
+    let asked: Vec<_> = (0..60)
+        .map(|i| {
+            let embedder = embedder.clone();
+            tokio::spawn(async move { embedder.embed_now(vec![format!("{text} {i}")]).await })
+        })
+        .collect();
+    let (mut served, mut shed) = (0, 0);
+    for answer in asked {
+        match answer.await.unwrap() {
+            Ok(vectors) => served += vectors.len(),
+            Err(EmbeddingError::Overloaded) => shed += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(served >= 4 && shed > 0 && served + shed == 60, "{served} served, {shed} shed");
+    assert_eq!(embedder.queue_depth(), 0);
+    assert!(embedder.embed_now(vec![text.into()]).await.is_ok(), "it goes on afterwards");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_overtakes_the_passages_of_an_ingestion() {
+    let embedder = own_worker(4);
+    let passages: Vec<String> = (0..64).map(|i| format!("passage {i} ").repeat(60)).collect();
+    let background = {
+        let embedder = embedder.clone();
+        tokio::spawn(async move { embedder.embed_passages(passages).await.map(|vectors| vectors.len()) })
+    };
+    while embedder.queue_depth() == 0 {
+        tokio::task::yield_now().await;
+    }
+    embedder.embed_now(vec!["who is first?".into()]).await.unwrap();
+    assert!(!background.is_finished(), "the question waited for the whole ingestion");
+    assert_eq!(background.await.unwrap().unwrap(), 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_costs_no_computation_and_no_place() {
+    let embedder = own_worker(4);
+    for _ in 0..50 {
+        let asking = embedder.embed_now(vec!["nobody waits for this ".repeat(50)]);
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(10), asking).await;
+    }
+    assert!(embedder.embed_now(vec!["still here".into()]).await.is_ok());
 }
