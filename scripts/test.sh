@@ -40,7 +40,7 @@ main() {
   check "sample PDF" python3 scripts/make_sample_pdf.py --check
   check_scripts
   check_dependencies
-  check "retrieval quality" "$(binary)" evaluate tests/golden --min-ndcg10 0.7
+  check "retrieval quality" "$(binary)" evaluate tests/golden --min-ndcg10 0.85
   report
 }
 

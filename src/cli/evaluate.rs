@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  rag-api evaluate tests/golden\n  rag-api evaluate tests/golden --min-ndcg10 0.8 --report quality.json\n  \
-                        rag-api evaluate collection/ --run /tmp/run      writes /tmp/run.keyword, .vector and .hybrid"
+                        rag-api evaluate collection/ --run first      writes first.keyword, first.vector and first.hybrid"
 )]
 pub(super) struct Evaluate {
     /// Folder of the collection

@@ -142,7 +142,6 @@ pub struct PageRange {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     pub source: Vec<String>,
-    pub title: Vec<String>,
     pub tags: Vec<String>,
     pub language: Vec<String>,
     pub page_number: Option<PageRange>,
@@ -155,7 +154,7 @@ impl Filter {
 
     /// Checks the bounds that the fields alone cannot express.
     pub fn checked(self) -> Result<Self, InvalidInput> {
-        let lists = [&self.source, &self.title, &self.tags, &self.language];
+        let lists = [&self.source, &self.tags, &self.language];
         if lists.iter().map(|list| list.len()).sum::<usize>() > Self::MAX_VALUES {
             return Err(InvalidInput::new("filter", format!("holds more than {} values", Self::MAX_VALUES)));
         }

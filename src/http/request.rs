@@ -117,7 +117,6 @@ impl FilterFields {
     fn parse(self) -> Result<Filter, Problem> {
         let filter = Filter {
             source: self.source.unwrap_or_default(),
-            title: Vec::new(),
             tags: self.tags.unwrap_or_default(),
             language: self.language.unwrap_or_default(),
             page_number: self.page_number.map(|PageFields { min, max }| PageRange { min, max }),

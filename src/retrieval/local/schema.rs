@@ -25,7 +25,7 @@ pub(super) const VECTOR_ROW: &str = "vectorRow";
 pub(super) struct Fields {
     id: Field,
     pub(super) source: Field,
-    pub(super) title: Field,
+    title: Field,
     content: Field,
     pub(super) text: Field,
     pub(super) cjk_characters: Field,
@@ -54,7 +54,7 @@ impl Fields {
         let fields = Self {
             id: schema.add_text_field("id", STRING | STORED),
             source: schema.add_text_field("source", STRING | STORED),
-            title: schema.add_text_field("title", STRING | STORED),
+            title: schema.add_text_field("title", STORED),
             content: schema.add_text_field("content", STORED),
             text: schema.add_text_field("text", analyzed(WORDS)),
             cjk_characters: schema.add_text_field("cjkCharacters", analyzed(CHARACTERS)),

@@ -247,7 +247,6 @@ fn filter_query(snapshot: &Snapshot, filter: &Filter) -> Option<Box<dyn Query>> 
         });
     let clauses: Vec<(Occur, Box<dyn Query>)> = [
         any_of(fields.source, &filter.source),
-        any_of(fields.title, &filter.title),
         any_of(fields.tags, &filter.tags),
         any_of(fields.language, &filter.language),
         pages,

@@ -59,7 +59,7 @@ mod tests {
             "PowerPoint Presentation",
             "Document1",
             "C:\\Users\\x\\report",
-            "/tmp/x",
+            "/var/x",
             "handbook_final.docx",
             "12345-678",
             "IBM-PDFs.graffle",
