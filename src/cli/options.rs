@@ -46,7 +46,6 @@ impl Retrieval {
             tags: self.tag,
             language: self.language,
             page_number: pages.min.or(pages.max).map(|_| pages),
-            ..Filter::default()
         };
         Ok(Query {
             question: self.question,
