@@ -40,7 +40,7 @@ fn ingest(index: &Path, folder: &Path, more: &[&str]) -> (Report, Output) {
 /// `count` files of several chunks each; their words name them.
 fn corpus(folder: &Path, count: usize) {
     for file in 0..count {
-        let text: String = (0..60 + file % 7 * 40)
+        let text: String = (0..12 + file % 4 * 10)
             .map(|i| format!("Sentence {i} of document{file} says little. "))
             .collect();
         std::fs::write(folder.join(format!("{file:03}.txt")), text).unwrap();
