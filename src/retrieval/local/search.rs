@@ -6,7 +6,7 @@ use std::{
     ops::Bound,
 };
 
-use rayon::{ThreadPool, prelude::*};
+use rayon::ThreadPool;
 use tantivy::{
     DocAddress, DocId, DocSet, TERMINATED, TantivyDocument, Term,
     collector::TopDocs,
@@ -37,39 +37,39 @@ const VECTOR_DEPTH: usize = 100;
 /// Different terms of one question; a question of 4,000 characters stays below.
 const MAX_TERMS: usize = 1_024;
 /// Documents scanned by one task.
-const SCAN_CHUNK: usize = 16_384;
+const SCAN_CHUNK: usize = 4_096;
 
 type Ranked = Vec<(DocAddress, f32)>;
 
-/// Runs on the threads of `pool`: rayon's global pool belongs to the embedder, with one thread.
+/// Vectors are scanned on the threads of `pool`, keywords meanwhile on the caller's: rayon's global pool
+/// belongs to the embedder, with one thread.
 pub(super) fn search(
     snapshot: &Snapshot,
     pool: &ThreadPool,
     request: &SearchRequest<'_>,
 ) -> Result<Vec<Hit>, RetrievalError> {
-    pool.install(|| search_here(snapshot, request))
-}
-
-fn search_here(snapshot: &Snapshot, request: &SearchRequest<'_>) -> Result<Vec<Hit>, RetrievalError> {
     let filter = filter_query(snapshot, request.filter);
     let filter = filter.as_deref();
-    let vector = || request.vector.ok_or(RetrievalError::NoVector);
+    let keyword = |top| keyword(snapshot, request.text, filter, top);
+    let scan = |top| {
+        let vector = request.vector.ok_or(RetrievalError::NoVector)?;
+        Ok::<_, RetrievalError>(Scan { snapshot, vector, parts: parts(snapshot, filter)?, top })
+    };
     let mut ranked = match request.mode {
-        SearchMode::Keyword => keyword(snapshot, request.text, filter, request.top)?,
-        SearchMode::Vector => nearest(snapshot, vector()?, filter, request.top)?
+        SearchMode::Keyword => keyword(request.top)?,
+        SearchMode::Vector => scan(request.top)?
+            .run(pool, || ())
+            .0
             .into_iter()
             // The score Azure AI Search gives: 1 / (1 + distance), with distance = 1 - cosine.
             .map(|(address, cosine)| (address, 1.0 / (2.0 - cosine)))
             .collect(),
         SearchMode::Hybrid => {
-            let depth = KEYWORD_DEPTH.max(request.top);
-            let weight = effective_weight(request.vector_weight, request.text);
-            let (by_keyword, by_vector) = rayon::join(
-                || keyword(snapshot, request.text, filter, depth),
-                || nearest(snapshot, vector()?, filter, VECTOR_DEPTH.max(request.top)),
-            );
+            let (by_vector, by_keyword) =
+                scan(VECTOR_DEPTH.max(request.top))?.run(pool, || keyword(KEYWORD_DEPTH.max(request.top)));
             let keys = |ranked: Ranked| ranked.into_iter().map(|(address, _)| address).collect::<Vec<_>>();
-            let (by_keyword, by_vector) = (keys(by_keyword?), keys(by_vector?));
+            let (by_keyword, by_vector) = (keys(by_keyword?), keys(by_vector));
+            let weight = effective_weight(request.vector_weight, request.text);
             fuse(&[RankedList { keys: &by_keyword, weight: 1.0 }, RankedList { keys: &by_vector, weight }])
         }
     };
@@ -128,13 +128,14 @@ fn keyword(
         .collect())
 }
 
-/// Exact nearest neighbours by cosine, best first.
-fn nearest(
-    snapshot: &Snapshot,
-    vector: &Embedding,
-    filter: Option<&dyn Query>,
-    top: usize,
-) -> Result<Ranked, RetrievalError> {
+/// Documents of one segment that one task scans.
+struct Part {
+    segment: u32,
+    docs: Vec<DocId>,
+}
+
+/// The live documents that pass the filter, cut into parts.
+fn parts(snapshot: &Snapshot, filter: Option<&dyn Query>) -> Result<Vec<Part>, RetrievalError> {
     let mut parts = Vec::new();
     for (segment, reader) in (0u32..).zip(snapshot.searcher.segment_readers()) {
         let docs: Vec<DocId> = match filter {
@@ -152,28 +153,53 @@ fn nearest(
                 docs
             }
         };
-        parts.extend(docs.chunks(SCAN_CHUNK).map(|docs| (segment, docs.to_vec())));
+        parts.extend(docs.chunks(SCAN_CHUNK).map(|docs| Part { segment, docs: docs.to_vec() }));
     }
-    let mut found: Vec<Scored> = parts
-        .into_par_iter()
-        .flat_map_iter(|(segment, docs)| {
-            let mut best = BinaryHeap::with_capacity(top + 1);
-            let rows = docs.iter().map(|&doc| snapshot.vector_at(segment as usize, doc));
-            for_each_dot(vector.as_slice(), rows, |index, cosine| {
-                let scored = Scored { cosine, address: DocAddress::new(segment, docs[index]) };
-                if best.len() < top {
-                    best.push(Reverse(scored));
-                } else if best.peek().is_some_and(|Reverse(worst)| scored > *worst) {
-                    best.pop();
-                    best.push(Reverse(scored));
-                }
-            });
-            best.into_iter().map(|Reverse(scored)| scored)
-        })
-        .collect();
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    found.truncate(top);
-    Ok(found.into_iter().map(|scored| (scored.address, scored.cosine)).collect())
+    Ok(parts)
+}
+
+/// Exact nearest neighbours by cosine.
+struct Scan<'a> {
+    snapshot: &'a Snapshot,
+    vector: &'a Embedding,
+    parts: Vec<Part>,
+    top: usize,
+}
+
+impl Scan<'_> {
+    /// The nearest, best first, and what `meanwhile` gives on this thread while the pool scans.
+    ///
+    /// No thread of the pool ever waits for another. One that did would start on the next search in
+    /// the meantime, and the one it waits for would be late by a whole search, or by several.
+    fn run<T>(&self, pool: &ThreadPool, meanwhile: impl FnOnce() -> T) -> (Ranked, T) {
+        let mut found = vec![Vec::new(); self.parts.len()];
+        let other = pool.in_place_scope(|scope| {
+            for (part, found) in self.parts.iter().zip(&mut found) {
+                scope.spawn(move |_| *found = self.best_of(part));
+            }
+            meanwhile()
+        });
+        let mut best = found.concat();
+        best.sort_unstable_by(|a, b| b.cmp(a));
+        best.truncate(self.top);
+        (best.into_iter().map(|scored| (scored.address, scored.cosine)).collect(), other)
+    }
+
+    /// In no order.
+    fn best_of(&self, &Part { segment, ref docs }: &Part) -> Vec<Scored> {
+        let mut best = BinaryHeap::with_capacity(self.top + 1);
+        let rows = docs.iter().map(|&doc| self.snapshot.vector_at(segment as usize, doc));
+        for_each_dot(self.vector.as_slice(), rows, |index, cosine| {
+            let scored = Scored { cosine, address: DocAddress::new(segment, docs[index]) };
+            if best.len() < self.top {
+                best.push(Reverse(scored));
+            } else if best.peek().is_some_and(|Reverse(worst)| scored > *worst) {
+                best.pop();
+                best.push(Reverse(scored));
+            }
+        });
+        best.into_iter().map(|Reverse(scored)| scored).collect()
+    }
 }
 
 fn cosine(snapshot: &Snapshot, vector: &Embedding, address: DocAddress) -> f32 {
