@@ -174,9 +174,9 @@ fn search(
     filter: &Filter,
 ) -> Outcome<()> {
     let vector = (mode != SearchMode::Keyword).then_some(vector);
-    let hits = index.search(&SearchRequest { text, vector, mode, top, filter, vector_weight: None })?;
+    let found = index.search(&SearchRequest { text, vector, mode, top, filter, vector_weight: None })?;
     // Every word is in the index and every filter leaves chunks, so that nothing found is no measurement.
-    if hits.is_empty() { Err("a search found nothing".into()) } else { Ok(()) }
+    if found.hits.is_empty() { Err("a search found nothing".into()) } else { Ok(()) }
 }
 
 fn timed<T, E>(

@@ -64,7 +64,9 @@ pub fn ingestion(config: &Config, embedder: Embedder) -> Result<Ingestion> {
 pub fn rag(config: &Config, metrics: Metrics) -> Result<Rag> {
     let llm = config.llm.as_ref().map(OpenAi::new).transpose()?;
     // The answer must be out before the request times out, also when it falls back to sentences.
-    let llm_deadline = config.server.request_timeout.mul_f64(0.9);
+    let timeout = config.server.request_timeout;
+    let reserve = (timeout / 10).max(Duration::from_secs(2)).min(timeout / 2);
+    let llm_deadline = timeout - reserve;
     Ok(Rag::new(Parts {
         embedder: embedder(&config.embedding)?,
         index: index(&config.search)?,

@@ -76,7 +76,7 @@ pub struct Parts {
     /// `None`: answers are extractive.
     pub llm: Option<OpenAi>,
     pub retrieval: RetrievalConfig,
-    /// All tries of one answer together.
+    /// From the question on, all tries of one answer together.
     pub llm_deadline: Duration,
     pub metrics: Metrics,
 }
@@ -94,7 +94,7 @@ impl Rag {
         let generating = Instant::now();
         let answer = if generation::evidence(&query.question, &found.hits) >= self.parts.retrieval.min_cosine
         {
-            match self.generate(query, &found.hits).await {
+            match self.generate(query, &found.hits, start + self.parts.llm_deadline).await {
                 Some(answer) => answer,
                 None => self.extract(query, &found.hits, vector.as_ref()).await?,
             }
@@ -159,22 +159,21 @@ impl Rag {
                 filter: &query.filter,
                 vector_weight: query.vector_weight.or(parts.retrieval.vector_weight),
             };
-            Ok::<_, RetrievalError>((parts.index.search(&request)?, parts.index.version()))
+            parts.index.search(&request)
         };
-        let (hits, index_version) = tokio::task::spawn_blocking(search)
+        let found = tokio::task::spawn_blocking(search)
             .await
             .map_err(|error| RetrievalError::Index(format!("the search failed: {error}")))??;
         timings.search = searching.elapsed();
         timings.total = start.elapsed();
         self.parts.metrics.observe_search(query.mode.as_str(), timings.search);
-        Ok((Found { hits, timings, index_version }, vector))
+        Ok((Found { hits: found.hits, timings, index_version: found.version }, vector))
     }
 
     /// `None` when there is no LLM or it gave no answer; a failure is logged here, where it is handled.
-    async fn generate(&self, query: &Query, hits: &[Hit]) -> Option<Answer> {
+    async fn generate(&self, query: &Query, hits: &[Hit], deadline: Instant) -> Option<Answer> {
         let llm = self.parts.llm.as_ref()?;
         let start = Instant::now();
-        let deadline = start + self.parts.llm_deadline;
         let result = generation::generative(llm, &query.question, &query.history, hits, deadline).await;
         self.parts.metrics.observe_llm(start.elapsed());
         match result {

@@ -1,6 +1,11 @@
 //! `rag-api ingest`: a folder of documents into the index.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -137,7 +142,8 @@ impl Display {
             }
             (None, Progress::File(file)) => {
                 if let Ok(line) = serde_json::to_string(file) {
-                    say!("{line}");
+                    // Whoever reads this may go away; the ingestion goes on.
+                    let _ = writeln!(std::io::stdout(), "{line}");
                 }
             }
             (None, Progress::Found { .. }) => {}

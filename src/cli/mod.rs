@@ -1,12 +1,13 @@
 //! The command line: one file a command, results on stdout, everything else on stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room is the one that prints")]
 
-/// `println!` for results: a reader that has seen enough, as in `rag-api query … | head -1`, is no error.
+/// `println!` for results, at the end of a command: a reader that has seen enough, as in
+/// `rag-api query … | head -1`, is no error; a full disk is.
 macro_rules! say {
     ($($text:tt)*) => {{
-        use std::io::Write;
-        if writeln!(std::io::stdout(), $($text)*).is_err() {
-            std::process::exit(0);
+        use std::io::{ErrorKind, Write};
+        if let Err(error) = writeln!(std::io::stdout(), $($text)*) {
+            std::process::exit(i32::from(error.kind() != ErrorKind::BrokenPipe));
         }
     }};
 }
@@ -32,7 +33,7 @@ use crate::{
     domain::InvalidInput,
     evaluation::DatasetError,
     generation::OpenAiSetupError,
-    ingest::extract,
+    ingest::{IngestError, extract},
     telemetry::{LogTarget, LogsError, logs},
 };
 
@@ -118,6 +119,7 @@ fn is_wrong_usage(error: &anyhow::Error) -> bool {
         || error.is::<OpenAiSetupError>()
         || error.is::<InvalidInput>()
         || error.is::<DatasetError>()
+        || matches!(error.downcast_ref(), Some(IngestError::Path(_) | IngestError::NothingToKeep))
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

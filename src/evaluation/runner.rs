@@ -180,7 +180,8 @@ impl Runner {
                 let embedding_time =
                     if mode == SearchMode::Keyword { Duration::ZERO } else { *embedding_time };
                 times.push((start.elapsed() + embedding_time).as_secs_f64() * 1e3);
-                let ranked = self.by_document(&self.index.search(&SearchRequest { top: DEPTH, ..request })?);
+                let ranked =
+                    self.by_document(&self.index.search(&SearchRequest { top: DEPTH, ..request })?.hits);
                 for (rank, (id, score)) in ranked.iter().enumerate() {
                     lines.push_str(&format!("{}\tQ0\t{id}\t{}\t{score}\trag-api\n", query.id, rank + 1));
                 }
@@ -227,6 +228,7 @@ impl Runner {
                 filter: &Filter::default(),
                 vector_weight: self.vector_weight,
             })?;
+            let hits = hits.hits;
             let question = Question::parse(&query.text)?;
             best.push(generation::evidence(&question, &hits));
         }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     http::{
         HeaderValue,
         header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
@@ -75,8 +76,12 @@ pub fn router(state: AppState) -> Router {
 /// `heavy` routes read bodies and load the model; they alone are counted and shed, so that
 /// liveness, readiness and metrics answer however busy the rest is.
 fn assemble(light: Router, heavy: Router, gate: Arc<middleware::Gate>) -> Router {
+    let heavy = heavy
+        .route_layer(from_fn_with_state(gate.clone(), middleware::admit))
+        // `admit` has a limit of its own, the configured one.
+        .layer(DefaultBodyLimit::disable());
     light
-        .merge(heavy.route_layer(from_fn_with_state(gate.clone(), middleware::admit)))
+        .merge(heavy)
         .fallback(|| async { Problem::not_found() })
         .layer(from_fn_with_state(gate, middleware::observe))
         // Outside of `observe`, so that problems and replies to timeouts carry them too.

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::sync::Semaphore;
+use tokio::{io::AsyncReadExt, sync::Semaphore};
 
 use super::{
     chunk::{Chunker, Markup, Passage},
@@ -107,6 +107,8 @@ impl Ingestion {
             return Err(IngestError::NothingToKeep);
         }
         progress(Progress::Found { files: found.files.len() });
+        // What could not be looked at is not known to be gone.
+        let saw_everything = found.problems.is_empty();
         let mut report = Report::default();
         for (source, error) in found.problems {
             let file = FileReport { source, error: Some(error), ..FileReport::default() };
@@ -134,7 +136,14 @@ impl Ingestion {
         let mut prepared = std::pin::pin!(prepared);
         let (mut uncommitted, mut last_commit) = (0, Instant::now());
         while let Some(prepared) = prepared.next().await {
-            let (file, content) = prepared?;
+            let (file, content) = match prepared {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    // The sources before it are whole, and were reported as done.
+                    tokio::task::block_in_place(|| writer.commit())?;
+                    return Err(error);
+                }
+            };
             if let Some(content) = content {
                 uncommitted += content.chunks.len() as u64 + 1;
                 report.chunks += content.chunks.len() as u64;
@@ -148,7 +157,10 @@ impl Ingestion {
             }
         }
         report.interrupted = report.files.len() < expected;
-        if prune && !report.interrupted {
+        if prune && !saw_everything {
+            tracing::warn!("nothing is pruned, because some folder could not be read");
+        }
+        if prune && saw_everything && !report.interrupted {
             report.removed =
                 writer.known_sources().keys().filter(|source| !present.contains(*source)).cloned().collect();
             report.removed.sort();
@@ -219,7 +231,11 @@ impl Ingestion {
             extracted.pages.iter().find_map(|page| language::detect(&page.text)).map(str::to_owned)
         });
         let tags = std::mem::take(&mut extracted.tags);
-        let passages = self.cut(&file.path, extracted).await?;
+        // A text the libraries stumble over costs its own file and no other.
+        let passages = match self.cut(&file.path, extracted).await {
+            Ok(passages) => passages,
+            Err(error) => return Ok((failed(error.to_string()), None)),
+        };
         remembered.chunks = u32::try_from(passages.len()).unwrap_or(u32::MAX);
         if passages.is_empty() {
             remembered.error = Some("nothing to index: the text has no letters or digits".into());
@@ -227,16 +243,27 @@ impl Ingestion {
         let report = remembered.report(&file.source);
         let origin = Origin { source: &file.source, language, tags: &tags };
         let document = remembered.to_json();
-        Ok((report, Some(self.embed(&origin, passages, document).await?)))
+        match self.embed(&origin, passages, document).await {
+            Ok(content) => Ok((report, Some(content))),
+            Err(IngestError::Embedding(EmbeddingError::Model(reason))) => Ok((failed(reason), None)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn read(&self, path: &Path) -> Result<Vec<u8>, ExtractError> {
         let unreadable = |error: std::io::Error| ExtractError::Refused {
             reason: format!("the file cannot be read: {error}"),
         };
-        let size = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
-        self.limits.check_size(size)?;
-        tokio::fs::read(path).await.map_err(unreadable)
+        let meta = tokio::fs::metadata(path).await.map_err(unreadable)?;
+        if !meta.is_file() {
+            return Err(ExtractError::Refused { reason: "it is not a regular file".into() });
+        }
+        self.limits.check_size(meta.len())?;
+        // A file that grows while it is read is read to the limit and one byte, and refused for it.
+        let mut bytes = Vec::new();
+        let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+        file.take(self.limits.file_bytes + 1).read_to_end(&mut bytes).await.map_err(unreadable)?;
+        Ok(bytes)
     }
 
     async fn cut(

@@ -157,3 +157,11 @@ async fn raw(app: &App, bytes: &[u8]) -> String {
     let _ = tokio::time::timeout(Duration::from_millis(500), stream.read_to_end(&mut reply)).await;
     String::from_utf8_lossy(&reply).into_owned()
 }
+
+#[tokio::test]
+async fn a_body_limit_above_the_frameworks_own_holds() {
+    let app = App::start(&[("MAX_BODY_BYTES", "8388608")]).await;
+    let body = serde_json::json!({"question": "x".repeat(3 << 20)}).to_string();
+    let problem = problem(app.post("/query", body).await, 422, "invalid_request").await;
+    assert!(problem["detail"].as_str().unwrap().contains("characters"), "{problem}");
+}

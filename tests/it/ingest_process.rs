@@ -63,7 +63,7 @@ fn chunks(index: &Path) -> BTreeMap<String, u32> {
         vector_weight: None,
     };
     let mut counts = BTreeMap::new();
-    for hit in index.search(&request).unwrap() {
+    for hit in index.search(&request).unwrap().hits {
         *counts.entry(hit.chunk.source).or_default() += 1;
     }
     counts
@@ -126,10 +126,22 @@ fn a_bad_file_is_reported_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_reader_of_the_progress_that_goes_away_does_not_end_the_ingestion() {
+    let dir = tempfile::tempdir().unwrap();
+    let (index, folder) = (dir.path().join("index"), dir.path().join("docs"));
+    std::fs::create_dir(&folder).unwrap();
+    corpus(&folder, 4);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = command(&index, &["ingest", folder.to_str().unwrap()]).stdout(full).status().unwrap();
+    assert!(status.success());
+    assert_eq!(chunks(&index).len(), 4);
+}
+
+#[test]
 fn wrong_usage_and_missing_folders_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let output = run(dir.path(), &["ingest", "no/such/folder"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no/such/folder"));
     assert_eq!(run(dir.path(), &["ingest", "--no-such-flag"]).status.code(), Some(2));
     let wrong =

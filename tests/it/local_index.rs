@@ -74,7 +74,7 @@ fn contents(index: &LocalIndex, ask: &Ask<'_>) -> Vec<String> {
         filter: &ask.filter,
         vector_weight: None,
     };
-    index.search(&request).unwrap().into_iter().map(|hit| hit.chunk.content).collect()
+    index.search(&request).unwrap().hits.into_iter().map(|hit| hit.chunk.content).collect()
 }
 
 fn keyword(index: &LocalIndex, text: &str) -> Vec<String> {
@@ -157,7 +157,7 @@ fn many_commits_and_deletions_end_in_few_files_and_right_vectors() {
             filter: &Filter::default(),
             vector_weight: None,
         };
-        let hits = index.search(&request).unwrap();
+        let hits = index.search(&request).unwrap().hits;
         assert_eq!(hits[0].chunk.content, format!("text {i}"));
         let cosine = hits[0].cosine.unwrap();
         assert!((cosine - 1.0).abs() < 1e-5 && (hits[0].score - 1.0 / (2.0 - cosine)).abs() < 1e-6);
@@ -264,7 +264,7 @@ fn the_vector_weight_moves_the_fusion() {
             filter: &Filter::default(),
             vector_weight: Some(VectorWeight::parse(weight).unwrap()),
         };
-        index.search(&request).unwrap()[0].chunk.source.clone()
+        index.search(&request).unwrap().hits[0].chunk.source.clone()
     };
     assert_eq!(
         (first(0.0), first(0.5), first(10.0)),
@@ -301,8 +301,56 @@ fn a_second_writer_says_so_or_waits() {
             scope.spawn(|| LocalWriter::open(dir.path(), &app::fingerprint(), Duration::from_secs(10)));
         std::thread::sleep(Duration::from_millis(300));
         drop(first);
-        assert!(waiting.join().unwrap().is_ok());
+        let holder = waiting.join().unwrap().unwrap();
+        let Err(RetrievalError::Busy(said)) =
+            LocalWriter::open(dir.path(), &app::fingerprint(), Duration::ZERO)
+        else {
+            panic!("two writers at once");
+        };
+        assert_eq!(said, format!(" (process {})", std::process::id()));
+        drop(holder);
     });
+}
+
+#[test]
+fn a_deletion_that_was_cut_short_leaves_a_folder_that_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = writer(dir.path());
+    first.replace(source("a.md", 0, &["word"])).unwrap();
+    first.finish().unwrap();
+    // Killed after its first step, and then after the folder of words.
+    std::fs::remove_file(dir.path().join("text/meta.json")).unwrap();
+    let mut second = writer(dir.path());
+    assert!(second.known_sources().is_empty());
+    second.replace(source("b.md", 0, &["other"])).unwrap();
+    second.finish().unwrap();
+    assert_eq!(keyword(&reader(dir.path()), "word other"), ["other"]);
+    std::fs::remove_dir_all(dir.path().join("text")).unwrap();
+    assert!(rag_api::retrieval::local::delete(dir.path()).unwrap());
+    assert!(!dir.path().join("vectors").exists(), "vectors are documents too");
+}
+
+#[test]
+fn a_reload_that_fails_keeps_what_works_and_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = writer(dir.path());
+    writer.replace(source("a.md", 0, &["word"])).unwrap();
+    writer.commit().unwrap();
+    let index = reader(dir.path());
+    let version = index.version();
+    writer.replace(source("b.md", 3, &["word again"])).unwrap();
+    // A vector file that cannot be opened, as with too many open files.
+    let vectors = dir.path().join("vectors");
+    let before: Vec<_> = std::fs::read_dir(&vectors).unwrap().map(|file| file.unwrap().path()).collect();
+    let hidden = dir.path().join("hidden");
+    let first = before.iter().find(|path| path.extension().is_some_and(|end| end == "vec")).unwrap();
+    std::fs::rename(first, &hidden).unwrap();
+    writer.commit().unwrap();
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!((index.version(), keyword(&index, "word").len()), (version.clone(), 1));
+    std::fs::rename(&hidden, first).unwrap();
+    eventually("the second look", Duration::from_secs(2), || index.version() != version);
+    assert_eq!(keyword(&index, "word").len(), 2);
 }
 
 #[test]

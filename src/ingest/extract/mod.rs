@@ -1,7 +1,8 @@
 //! One file into text: every format is read in a child process with limits on time, memory, pages and output.
 //!
 //! Markdown and text go through the child too: starting it costs a few milliseconds, and so no argument
-//! about the YAML, Markdown and encoding readers is needed to know that hostile input cannot hang the service.
+//! about the YAML and encoding readers is needed to know that hostile input cannot hang the service. (The
+//! chunker parses the Markdown that came out once more, in the parent: its parser is linear and safe.)
 
 mod cleanup;
 mod decode;

@@ -43,8 +43,11 @@ impl LocalIndex {
     /// Opens the folder and keeps watching it. An index that is absent or does not fit is no error
     /// here: searches say so until it is there.
     pub fn open(dir: &Path, fingerprint: Fingerprint) -> Result<Self, RetrievalError> {
-        let stamp = commit_stamp(dir);
+        let mut stamp = commit_stamp(dir);
         let current = Snapshot::open(dir, &fingerprint).map(Arc::new);
+        if matches!(current, Err(RetrievalError::Index(_))) {
+            stamp = None;
+        }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(cores)
@@ -58,14 +61,16 @@ impl LocalIndex {
         Ok(Self { shared })
     }
 
-    /// Best first. Blocking: call it from a thread that may block.
-    pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Hit>, RetrievalError> {
-        search::search(&*self.snapshot()?, &self.shared.pool, request)
+    /// Best first, with the version they come from. Blocking: call it from a thread that may block.
+    pub fn search(&self, request: &SearchRequest<'_>) -> Result<Found, RetrievalError> {
+        let snapshot = self.snapshot()?;
+        let hits = search::search(&snapshot, &self.shared.pool, request)?;
+        Ok(Found { hits, version: version(&snapshot) })
     }
 
     /// Changes with every commit that a reader sees.
     pub fn version(&self) -> String {
-        self.snapshot().map_or_else(|_| "none".into(), |snapshot| format!("local-{}", snapshot.opstamp))
+        self.snapshot().map_or_else(|_| "none".into(), |snapshot| version(&snapshot))
     }
 
     /// Retrievable chunks.
@@ -83,7 +88,19 @@ impl LocalIndex {
     }
 }
 
+/// Passages, best first, and the version of the index that holds them.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub hits: Vec<Hit>,
+    pub version: String,
+}
+
+fn version(snapshot: &Snapshot) -> String {
+    format!("local-{}", snapshot.opstamp)
+}
+
 fn watch(shared: &Weak<Shared>, mut seen: Option<CommitStamp>) {
+    let mut warned = None;
     loop {
         std::thread::sleep(WATCH_INTERVAL);
         let Some(shared) = shared.upgrade() else { return };
@@ -92,12 +109,23 @@ fn watch(shared: &Weak<Shared>, mut seen: Option<CommitStamp>) {
             continue;
         }
         let fresh = Snapshot::open(&shared.dir, &shared.fingerprint).map(Arc::new);
+        // Too many open files, a disk that stutters: what works is kept, and the next look tries again.
+        let passing = matches!(fresh, Err(RetrievalError::Index(_)));
         match &fresh {
             Ok(snapshot) => tracing::info!(chunks = snapshot.chunk_count(), "index reloaded"),
-            Err(error) => tracing::warn!(error = %error, "index cannot be searched"),
+            Err(error) if warned != stamp => {
+                tracing::warn!(error = %error, "index cannot be searched");
+                warned.clone_from(&stamp);
+            }
+            Err(_) => {}
         }
-        *shared.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        seen = stamp;
+        let mut current = shared.current.write().unwrap_or_else(PoisonError::into_inner);
+        if !(passing && current.is_ok()) {
+            *current = fresh;
+        }
+        if !passing {
+            seen = stamp;
+        }
     }
 }
 
@@ -116,10 +144,15 @@ fn commit_stamp(dir: &Path) -> Option<CommitStamp> {
 
 /// Removes the index and nothing else; `false` when there was none. Fails while a writer is at work.
 pub fn delete(dir: &Path) -> Result<bool, RetrievalError> {
-    if !dir.join(snapshot::TEXT).exists() {
+    if ![snapshot::TEXT, snapshot::VECTORS].iter().any(|folder| dir.join(folder).exists()) {
         return Ok(false);
     }
     let _lock = writer::WriterLock::take(dir, Duration::ZERO)?;
+    // First, in one step: without it there is no index, whatever else a kill leaves behind.
+    match fs::remove_file(dir.join(snapshot::TEXT).join("meta.json")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     for folder in [snapshot::TEXT, snapshot::VECTORS] {
         match fs::remove_dir_all(dir.join(folder)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

@@ -34,7 +34,7 @@ use crate::{
 const KEYWORD_DEPTH: usize = 1_000;
 /// Nearest neighbours in the vector list of a hybrid search, at least.
 const VECTOR_DEPTH: usize = 100;
-/// Different terms of one question; a question of 4,000 characters stays below.
+/// Different terms of one question; what a longer one asks behind them does not count.
 const MAX_TERMS: usize = 1_024;
 /// Documents scanned by one task.
 const SCAN_CHUNK: usize = 4_096;

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File, TryLockError},
-    io::{Read, Write},
+    io::{Read, Seek, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -58,7 +58,7 @@ pub struct LocalWriter {
     /// Set while something is being written: an error in between leaves documents without vectors,
     /// which must never be committed.
     broken: bool,
-    // Last, so that the lock outlives everything that writes.
+    // Last, so that the lock is released after everything else here.
     _lock: WriterLock,
 }
 
@@ -79,6 +79,10 @@ impl LocalWriter {
             fingerprint.check(&state.fingerprint)?;
             (state, index)
         } else {
+            // What a deletion that was cut short left is nobody's.
+            if text_dir.exists() {
+                fs::remove_dir_all(&text_dir)?;
+            }
             fs::create_dir_all(&text_dir)?;
             let index = tantivy::Index::create_in_dir(&text_dir, schema)?;
             register_analyzers(&index);
@@ -253,7 +257,7 @@ impl WriterLock {
                 Err(TryLockError::WouldBlock) => {}
             }
             let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
+            let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
             let holder = match holder.trim() {
                 "" => String::new(),
                 pid => format!(" (process {pid})"),
@@ -271,7 +275,10 @@ impl WriterLock {
             std::thread::sleep(Duration::from_millis(200).min(wait));
         }
         // For the message above only; a failure to write it changes nothing.
-        let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| write!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
 }
