@@ -51,7 +51,7 @@ impl Candidate {
 ///
 /// MiniLM was not trained on Chinese, Japanese and Korean: it finds any two such texts alike, and what
 /// belongs together hardly more. For a question in these scripts only passages count that hold
-/// [`MIN_COVERAGE`] of its terms, and of those the cosine counts double.
+/// `MIN_COVERAGE` of its terms, and of those the cosine counts double.
 pub fn evidence(question: &Question, hits: &[Hit]) -> f32 {
     let asked = question.as_str().chars().any(is_unspaced).then(|| Terms::of(question.as_str()));
     let strength = |hit: &Hit| match &asked {
