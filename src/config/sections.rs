@@ -302,6 +302,8 @@ pub struct IngestConfig {
     pub extract_timeout: Duration,
     /// Address space of that process.
     pub extract_memory_bytes: u64,
+    /// How long complete sources may wait for a commit.
+    pub commit_interval: Duration,
     pub chunk_strategy: ChunkStrategy,
     /// Tokens of a chunk with `[CLS]`, `[SEP]` and its title; 256 at most.
     pub chunk_tokens: usize,
@@ -324,6 +326,7 @@ impl IngestConfig {
             }
         };
         Self {
+            commit_interval: seconds(env, "INGEST_COMMIT_SECONDS", 5, 0..=3_600),
             chunk_strategy,
             max_file_bytes: env
                 .parsed("INGEST_MAX_FILE_BYTES", 1..=1 << 32, "1 to 4294967296 bytes")

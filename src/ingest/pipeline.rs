@@ -32,9 +32,8 @@ use crate::{
 
 /// Sources between reading and writing at once; what bounds the memory of a run.
 const SOURCES_AT_ONCE: usize = 8;
-/// A commit comes after this many chunks or this long, whichever is first.
+/// A commit comes after this many chunks or `INGEST_COMMIT_SECONDS`, whichever is first.
 const COMMIT_CHUNKS: u64 = 4_000;
-const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a run ended early. What was committed before stays.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +71,7 @@ pub struct Ingestion {
     embedder: Embedder,
     chunker: Chunker,
     limits: Limits,
+    commit_interval: Duration,
     worker: WorkerCommand,
     /// Reader processes at once: one a core.
     readers: Arc<Semaphore>,
@@ -84,6 +84,7 @@ impl Ingestion {
             chunker: Chunker::new(embedder.tokenizer().clone(), config),
             embedder,
             limits: config.into(),
+            commit_interval: config.commit_interval,
             worker,
             readers: Arc::new(Semaphore::new(cores)),
         }
@@ -151,7 +152,9 @@ impl Ingestion {
             }
             progress(Progress::File(&file));
             report.files.push(file);
-            if uncommitted >= COMMIT_CHUNKS || (uncommitted > 0 && last_commit.elapsed() >= COMMIT_INTERVAL) {
+            if uncommitted >= COMMIT_CHUNKS
+                || (uncommitted > 0 && last_commit.elapsed() >= self.commit_interval)
+            {
                 tokio::task::block_in_place(|| writer.commit())?;
                 (uncommitted, last_commit) = (0, Instant::now());
             }

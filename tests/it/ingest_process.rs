@@ -168,46 +168,65 @@ fn an_interrupt_keeps_what_is_complete() {
     assert_eq!(chunks(&index).len(), 90);
 }
 
-/// Kills, at moments spread over the whole run, a run that replaces every file by another version. Set
-/// `KILLS` for more of them.
+/// Kills, at moments spread over the whole run, a run that puts another version of every file in place
+/// and commits after each. Set `KILLS` for more of them.
 #[test]
-fn a_kill_at_any_moment_leaves_whole_sources() {
+fn a_kill_at_any_moment_leaves_every_source_whole() {
     let kills: u32 = std::env::var("KILLS").map_or(6, |kills| kills.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let (index, folder) = (dir.path().join("index"), dir.path().join("docs"));
     std::fs::create_dir(&folder).unwrap();
-    corpus(&folder, 30);
-    let start = std::time::Instant::now();
-    let expected: BTreeMap<String, u32> =
-        ingest(&index, &folder, &[]).0.files.into_iter().map(|file| (file.source, file.chunks)).collect();
-    let whole_run = start.elapsed();
-    assert_eq!(chunks(&index), expected);
-    let (mut partial, mut empty) = (0, 0);
+    let versions = [0, 1].map(|version| {
+        corpus(&folder, 30);
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let text = text.replace("little", &format!("little in version{version}")).repeat(1 + version);
+            std::fs::write(path, text).unwrap();
+        }
+        let start = std::time::Instant::now();
+        let report = ingest(&index, &folder, &[]).0;
+        assert_eq!(report.failed(), 0);
+        let files: Vec<(String, Vec<u8>)> = report
+            .files
+            .iter()
+            .map(|file| (file.source.clone(), std::fs::read(folder.join(&file.source)).unwrap()))
+            .collect();
+        (files, chunks(&index), start.elapsed())
+    });
+    let whole_run = versions[1].2;
+    let (mut mixed, mut current) = (0, 1);
     for kill in 0..kills {
-        std::fs::remove_dir_all(&index).unwrap();
-        let mut child = command(&index, &["ingest", folder.to_str().unwrap()]).spawn().unwrap();
-        std::thread::sleep(whole_run.mul_f64(fastrand_like(kill)));
+        current = 1 - current;
+        for (source, text) in &versions[current].0 {
+            std::fs::write(folder.join(source), text).unwrap();
+        }
+        let mut child = command(&index, &["ingest", folder.to_str().unwrap()])
+            .env("INGEST_COMMIT_SECONDS", "0")
+            .spawn()
+            .unwrap();
+        std::thread::sleep(whole_run.mul_f64(spread(kill)));
         child.kill().unwrap();
         child.wait().unwrap();
         let found = chunks(&index);
+        let mut new = 0;
         for (source, count) in &found {
-            assert_eq!(Some(count), expected.get(source), "{source} is not whole after kill {kill}");
+            let is = |version: usize| versions[version].1.get(source) == Some(count);
+            assert!(is(0) || is(1), "{source} is not whole after kill {kill}: {count} chunks");
+            new += usize::from(is(current));
         }
-        match found.len() {
-            0 => empty += 1,
-            n if n < expected.len() => partial += 1,
-            _ => {}
-        }
+        assert_eq!(found.len(), 30, "a source is gone after kill {kill}");
+        mixed += u32::from(new > 0 && new < 30);
         let (report, _) = ingest(&index, &folder, &[]);
-        assert_eq!((report.failed(), chunks(&index)), (0, expected.clone()), "after kill {kill}");
+        assert_eq!((report.failed(), &chunks(&index)), (0, &versions[current].1), "after kill {kill}");
     }
     println!(
-        "{kills} kills: {kills} indexes opened and were completed; {empty} were empty, {partial} partial"
+        "{kills} kills: {kills} indexes opened, every source whole, all completed; {mixed} held both versions"
     );
 }
 
 /// Evenly spread numbers in 0.05..1.0 (golden ratio sequence), the same in every run.
-fn fastrand_like(step: u32) -> f64 {
+fn spread(step: u32) -> f64 {
     0.05 + 0.95 * (f64::from(step) * 0.618_033_988_749_895).fract()
 }
 
