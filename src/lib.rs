@@ -20,6 +20,8 @@ pub mod retrieval;
 
 pub mod embedding;
 
+pub mod upstream;
+
 pub mod telemetry;
 
 pub mod config;

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use rag_api::{
     domain::{Chunk, ChunkId, EMBEDDING_DIMENSION, Embedding},
-    retrieval::local::SourceChunks,
+    retrieval::SourceChunks,
 };
 
 pub const CHUNKS_OF_SOURCE: usize = 50;

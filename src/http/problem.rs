@@ -178,10 +178,10 @@ impl From<RagError> for Problem {
             RagError::Retrieval(RetrievalError::Incompatible(_)) => {
                 (Code::RetrievalUnavailable, "the index does not fit the model of this server; rebuild it")
             }
-            RagError::Retrieval(RetrievalError::Busy(_) | RetrievalError::Index(_)) => {
+            RagError::Retrieval(RetrievalError::NoVector) => return Self::internal(Some(error.to_string())),
+            RagError::Retrieval(_) => {
                 (Code::RetrievalUnavailable, "the index could not be searched; try again later")
             }
-            RagError::Retrieval(RetrievalError::NoVector) => return Self::internal(Some(error.to_string())),
             RagError::Generation(_) => (
                 Code::GenerationFailed,
                 "the language model could not be reached or refused; try again later",
@@ -225,6 +225,8 @@ mod tests {
             (RetrievalError::Incompatible("x".into()).into(), 503, "retrieval_unavailable"),
             (RetrievalError::Busy("x".into()).into(), 503, "retrieval_unavailable"),
             (RetrievalError::Index("x".into()).into(), 503, "retrieval_unavailable"),
+            (RetrievalError::Timeout.into(), 503, "retrieval_unavailable"),
+            (RetrievalError::Throttled { retry_after: None }.into(), 503, "retrieval_unavailable"),
             (RetrievalError::NoVector.into(), 500, "internal"),
         ];
         for (error, status, code) in table {

@@ -24,10 +24,7 @@ use crate::{
     config::IngestConfig,
     domain::{Chunk, ChunkId},
     embedding::{Embedder, EmbeddingError},
-    retrieval::{
-        RetrievalError,
-        local::{LocalWriter, SourceChunks},
-    },
+    retrieval::{RetrievalError, SourceChunks, local::LocalWriter},
 };
 
 /// Sources between reading and writing at once; what bounds the memory of a run.

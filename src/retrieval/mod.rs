@@ -5,7 +5,9 @@ pub mod local;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Embedding, Filter, SearchMode, VectorWeight};
+use std::time::Duration;
+
+use crate::domain::{Chunk, Embedding, Filter, Hit, SearchMode, VectorWeight};
 
 /// One search. The vector is needed for hybrid and vector mode; in keyword mode it only gives the
 /// hits their cosine.
@@ -18,6 +20,27 @@ pub struct SearchRequest<'a> {
     pub filter: &'a Filter,
     /// `None`: by the script of the question.
     pub vector_weight: Option<VectorWeight>,
+}
+
+/// Passages, best first, and the version of the index that holds them.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub hits: Vec<Hit>,
+    pub version: String,
+}
+
+/// All chunks of one source with their vectors, and what is to be remembered of it.
+pub struct SourceChunks {
+    pub source: String,
+    pub chunks: Vec<(Chunk, Embedding)>,
+    /// Opaque text that the writer's `known_sources` gives back.
+    pub document: String,
+}
+
+/// What an earlier commit remembers of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownSource {
+    pub document: String,
 }
 
 /// What the vectors and chunks of an index were made with. Vectors of another model cannot be
@@ -67,4 +90,18 @@ pub enum RetrievalError {
     Index(String),
     #[error("vector or hybrid search without a vector")]
     NoVector,
+    /// Ask again later, after `retry_after` where the service said so.
+    #[error("the search service is limiting requests; try again later")]
+    Throttled { retry_after: Option<Duration> },
+    /// Out of reach or failing; another try may succeed.
+    #[error("the search service is unavailable ({reason})")]
+    Unavailable { reason: String },
+    #[error("the search service did not answer in time")]
+    Timeout,
+    /// The credential is wrong or lacks a right; `advice` says which variable or role.
+    #[error("the search service refused the credential ({status}): {advice}")]
+    Unauthorized { status: u16, advice: &'static str },
+    /// The same request fails again.
+    #[error("the search service refused the request ({reason})")]
+    Rejected { reason: String },
 }

@@ -9,8 +9,8 @@ use rag_api::{
     app,
     domain::{Chunk, ChunkId, EMBEDDING_DIMENSION, Embedding, Filter, PageRange, SearchMode, VectorWeight},
     retrieval::{
-        Fingerprint, RetrievalError, SearchRequest,
-        local::{LocalIndex, LocalWriter, SourceChunks},
+        Fingerprint, RetrievalError, SearchRequest, SourceChunks,
+        local::{LocalIndex, LocalWriter},
     },
 };
 

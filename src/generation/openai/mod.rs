@@ -2,7 +2,6 @@
 
 mod dialect;
 mod error;
-mod retry;
 mod wire;
 
 use std::{
@@ -19,12 +18,13 @@ use reqwest::{
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 
-use self::{dialect::Dialect, error::ErrorBody, retry::Advice};
+use self::{dialect::Dialect, error::ErrorBody};
 pub use self::{error::LlmError, wire::Completion};
 use super::prompt::Message;
 use crate::{
     config::{LlmConfig, LlmPrices},
     domain::Usage,
+    upstream::Advice,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -15,12 +15,9 @@ use std::{
     time::Duration,
 };
 
-pub use writer::{KnownSource, LocalWriter, SourceChunks};
+pub use writer::LocalWriter;
 
-use crate::{
-    domain::Hit,
-    retrieval::{Fingerprint, RetrievalError, SearchRequest},
-};
+use crate::retrieval::{Fingerprint, Found, RetrievalError, SearchRequest};
 use snapshot::Snapshot;
 
 /// How often a reader looks for a new commit; twice this is what a commit needs to be seen.
@@ -86,13 +83,6 @@ impl LocalIndex {
     fn snapshot(&self) -> Result<Arc<Snapshot>, RetrievalError> {
         self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Passages, best first, and the version of the index that holds them.
-#[derive(Debug, Clone)]
-pub struct Found {
-    pub hits: Vec<Hit>,
-    pub version: String,
 }
 
 fn version(snapshot: &Snapshot) -> String {

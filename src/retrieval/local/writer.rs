@@ -21,29 +21,12 @@ use super::{
     state::State,
     vectors::VectorWriter,
 };
-use crate::{
-    domain::{Chunk, Embedding},
-    retrieval::{Fingerprint, RetrievalError},
-};
+use crate::retrieval::{Fingerprint, KnownSource, RetrievalError, SourceChunks};
 
 /// Memory for terms that are not yet on disk.
 const TERM_BUFFER_BYTES: usize = 64 << 20;
 /// More vector files than this are merged into one.
 const MAX_VECTOR_FILES: usize = 8;
-
-/// All chunks of one source with their vectors, and what is to be remembered of it.
-pub struct SourceChunks {
-    pub source: String,
-    pub chunks: Vec<(Chunk, Embedding)>,
-    /// Opaque text that [`LocalWriter::known_sources`] gives back.
-    pub document: String,
-}
-
-/// What an earlier commit remembers of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownSource {
-    pub document: String,
-}
 
 /// Holds the folder's lock. What is not committed when it is dropped, or when the process dies, is as
 /// if it had never been written.

@@ -1,4 +1,4 @@
-//! When to ask again, and how long to wait before.
+//! When to ask another service again, and how long to wait before.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const MAX_DELAY: Duration = Duration::from_secs(8);
 
 /// What the headers of a reply say about asking again.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Advice {
+pub struct Advice {
     /// `x-should-retry`, which overrules the status.
     pub should_retry: Option<bool>,
     pub after: Option<Duration>,
