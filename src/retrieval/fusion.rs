@@ -12,14 +12,14 @@ use crate::domain::VectorWeight;
 const K: f32 = 60.0;
 
 /// One ranked list, best first, and how much its ranks count.
-pub(super) struct RankedList<'a, T> {
+pub(crate) struct RankedList<'a, T> {
     pub keys: &'a [T],
     pub weight: f32,
 }
 
 /// Joins lists, best first; equal scores keep the order of first appearance. A list of weight 0
 /// contributes nothing, not even its documents.
-pub(super) fn fuse<T: Copy + Eq + Hash>(lists: &[RankedList<'_, T>]) -> Vec<(T, f32)> {
+pub(crate) fn fuse<T: Copy + Eq + Hash>(lists: &[RankedList<'_, T>]) -> Vec<(T, f32)> {
     let mut places = HashMap::new();
     let mut fused: Vec<(T, f32)> = Vec::new();
     for list in lists.iter().filter(|list| list.weight > 0.0) {

@@ -1,6 +1,6 @@
 //! Passages by question: keyword, vector, and both joined by reciprocal rank fusion.
 
-mod fusion;
+pub(crate) mod fusion;
 pub mod local;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::domain::{Chunk, Embedding, Filter, Hit, SearchMode, VectorWeight};
+
+/// The keyword list of a hybrid search is cut here, as Azure AI Search cuts its own.
+pub(crate) const KEYWORD_DEPTH: usize = 1_000;
+/// Nearest neighbours in the vector list of a hybrid search, at least.
+pub(crate) const VECTOR_DEPTH: usize = 100;
 
 /// One search. The vector is needed for hybrid and vector mode; in keyword mode it only gives the
 /// hits their cosine.

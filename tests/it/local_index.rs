@@ -273,6 +273,36 @@ fn the_vector_weight_moves_the_fusion() {
 }
 
 #[test]
+fn equal_scores_rank_alike_in_whatever_order_they_were_written() {
+    let names: Vec<String> = (0..40).map(|i| format!("{i}.md")).collect();
+    let orders = [names.clone(), names.iter().rev().cloned().collect()].map(|names| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        for name in &names {
+            writer.replace(source(name, 3, &["the same apples"])).unwrap();
+            writer.commit().unwrap();
+        }
+        writer.finish().unwrap();
+        let index = reader(dir.path());
+        SearchMode::ALL.map(|mode| {
+            let (vector, filter) = (vector(0), Filter::default());
+            let request = SearchRequest {
+                text: "apples",
+                vector: Some(&vector),
+                mode,
+                top: 10,
+                filter: &filter,
+                vector_weight: None,
+            };
+            let hits = index.search(&request).unwrap().hits;
+            hits.into_iter().map(|hit| hit.chunk.source).collect::<Vec<_>>()
+        })
+    });
+    assert_eq!(orders[0], orders[1]);
+    assert_eq!(orders[0][0].len(), 10);
+}
+
+#[test]
 fn an_index_of_another_model_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     writer(dir.path()).finish().unwrap();

@@ -8,6 +8,13 @@ use tantivy::tokenizer::{Language, Stemmer, TextAnalyzer, Token, TokenStream, To
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
+/// Names under which the analyzers are registered.
+pub(super) const WORDS: &str = "words";
+pub(super) const CHARACTERS: &str = "cjk_characters";
+pub(super) const STANDARD: &str = "standard";
+pub(super) const SIMPLE: &str = "letters";
+pub(super) const BLANKS: &str = "blanks";
+
 /// Longer words are cut into pieces of this many characters, as Lucene does.
 const MAX_WORD_CHARS: usize = 255;
 
@@ -18,6 +25,25 @@ enum Cut {
     Words,
     /// Each CJK character alone, for questions of one character.
     Characters,
+    /// The segments of UAX #29 alone: no pairs.
+    Standard,
+    /// Runs of letters.
+    Letters,
+    /// What white space leaves, in its own case.
+    Blanks,
+}
+
+/// Makes every analyzer known to an index by its name; tantivy knows `raw` itself.
+pub(super) fn register(index: &tantivy::Index) {
+    for (name, analyzer) in [
+        (WORDS, words()),
+        (CHARACTERS, characters()),
+        (STANDARD, standard()),
+        (SIMPLE, letters()),
+        (BLANKS, blanks()),
+    ] {
+        index.tokenizers().register(name, analyzer);
+    }
 }
 
 /// The analyzer of the main text field.
@@ -28,6 +54,21 @@ pub(super) fn words() -> TextAnalyzer {
 /// The analyzer of the field that holds single CJK characters.
 pub(super) fn characters() -> TextAnalyzer {
     TextAnalyzer::builder(Cutter(Cut::Characters)).build()
+}
+
+/// Lucene's standard analyzer: no stems, no pairs.
+pub(super) fn standard() -> TextAnalyzer {
+    TextAnalyzer::builder(Cutter(Cut::Standard)).build()
+}
+
+/// Lucene's simple analyzer: runs of letters in lower case.
+pub(super) fn letters() -> TextAnalyzer {
+    TextAnalyzer::builder(Cutter(Cut::Letters)).build()
+}
+
+/// Lucene's whitespace analyzer.
+pub(super) fn blanks() -> TextAnalyzer {
+    TextAnalyzer::builder(Cutter(Cut::Blanks)).build()
 }
 
 /// The terms of a text in order, repeated as often as they stand there.
@@ -50,11 +91,18 @@ impl Tokenizer for Cutter {
     type TokenStream<'a> = Tokens;
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> Tokens {
-        let normal: String = text.nfkc().collect::<String>().to_lowercase();
         let mut tokens = Tokens { tokens: Vec::new(), next: 0, empty: Token::default() };
+        let normal = || text.nfkc().collect::<String>().to_lowercase();
         match self.0 {
-            Cut::Words => tokens.words(&normal),
-            Cut::Characters => normal.chars().filter(|&c| is_cjk(c)).for_each(|c| tokens.push(c.into())),
+            Cut::Words => tokens.words(&normal()),
+            Cut::Characters => normal().chars().filter(|&c| is_cjk(c)).for_each(|c| tokens.push(c.into())),
+            Cut::Standard => text.to_lowercase().unicode_words().for_each(|word| tokens.word(word)),
+            Cut::Letters => text
+                .to_lowercase()
+                .split(|c: char| !c.is_alphabetic())
+                .filter(|word| !word.is_empty())
+                .for_each(|word| tokens.word(word)),
+            Cut::Blanks => text.split_whitespace().for_each(|word| tokens.word(word)),
         }
         tokens
     }
@@ -172,6 +220,17 @@ mod tests {
         assert_eq!(cut("東京都の天気"), ["東京", "京都", "都の", "の天", "天気"]);
         assert_eq!(cut("ＡＰＩサーバー"), ["api", "サー", "ーバ", "バー"]);
         assert_eq!(cut("2024年の春。猫"), ["2024", "年の", "の春", "猫"]);
+    }
+
+    #[test]
+    fn other_analyzers_neither_stem_nor_pair() {
+        let text = "The Queues' e-mail 東京カタカナ x2";
+        assert_eq!(
+            terms(&mut standard(), text),
+            ["the", "queues", "e", "mail", "東", "京", "カタカナ", "x2"]
+        );
+        assert_eq!(terms(&mut letters(), "It's x2"), ["it", "s", "x"]);
+        assert_eq!(terms(&mut blanks(), " It's  X2 "), ["It's", "X2"]);
     }
 
     #[test]

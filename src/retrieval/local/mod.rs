@@ -1,10 +1,13 @@
 //! The embedded index: tantivy for keywords and storage, exact cosine over mapped vectors.
 
 mod analyzer;
+mod rank;
 mod schema;
 mod search;
 mod snapshot;
 mod state;
+mod store;
+pub mod table;
 mod vectors;
 mod writer;
 
@@ -18,7 +21,9 @@ use std::{
 pub use writer::LocalWriter;
 
 use crate::retrieval::{Fingerprint, Found, RetrievalError, SearchRequest};
-use snapshot::Snapshot;
+use schema::Fields;
+use snapshot::{Layout, Snapshot};
+use state::ChunkMeta;
 
 /// How often a reader looks for a new commit; twice this is what a commit needs to be seen.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -32,6 +37,8 @@ pub struct LocalIndex {
 struct Shared {
     dir: PathBuf,
     fingerprint: Fingerprint,
+    layout: Layout,
+    fields: Fields,
     pool: rayon::ThreadPool,
     current: RwLock<Result<Arc<Snapshot>, RetrievalError>>,
 }
@@ -41,7 +48,8 @@ impl LocalIndex {
     /// here: searches say so until it is there.
     pub fn open(dir: &Path, fingerprint: Fingerprint) -> Result<Self, RetrievalError> {
         let mut stamp = commit_stamp(dir);
-        let current = Snapshot::open(dir, &fingerprint).map(Arc::new);
+        let (layout, fields) = Fields::layout();
+        let current = open_snapshot(dir, &layout, &fingerprint).map(Arc::new);
         if matches!(current, Err(RetrievalError::Index(_))) {
             stamp = None;
         }
@@ -52,7 +60,7 @@ impl LocalIndex {
             .build()
             .map_err(|error| RetrievalError::Index(format!("no threads to search with: {error}")))?;
         let current = RwLock::new(current);
-        let shared = Arc::new(Shared { dir: dir.to_owned(), fingerprint, pool, current });
+        let shared = Arc::new(Shared { dir: dir.to_owned(), fingerprint, layout, fields, pool, current });
         let watched = Arc::downgrade(&shared);
         std::thread::Builder::new().name("index-watch".into()).spawn(move || watch(&watched, stamp))?;
         Ok(Self { shared })
@@ -61,7 +69,7 @@ impl LocalIndex {
     /// Best first, with the version they come from. Blocking: call it from a thread that may block.
     pub fn search(&self, request: &SearchRequest<'_>) -> Result<Found, RetrievalError> {
         let snapshot = self.snapshot()?;
-        let hits = search::search(&snapshot, &self.shared.pool, request)?;
+        let hits = search::search(&snapshot, &self.shared.fields, &self.shared.pool, request)?;
         Ok(Found { hits, version: version(&snapshot) })
     }
 
@@ -72,7 +80,7 @@ impl LocalIndex {
 
     /// Retrievable chunks.
     pub fn chunk_count(&self) -> u64 {
-        self.snapshot().map_or(0, |snapshot| snapshot.chunk_count())
+        self.snapshot().map_or(0, |snapshot| snapshot.document_count())
     }
 
     /// Why searches fail now, if they do.
@@ -83,6 +91,10 @@ impl LocalIndex {
     fn snapshot(&self) -> Result<Arc<Snapshot>, RetrievalError> {
         self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn open_snapshot(dir: &Path, layout: &Layout, fingerprint: &Fingerprint) -> Result<Snapshot, RetrievalError> {
+    Snapshot::open(dir, layout, |meta: &ChunkMeta| fingerprint.check(&meta.fingerprint))
 }
 
 fn version(snapshot: &Snapshot) -> String {
@@ -98,11 +110,11 @@ fn watch(shared: &Weak<Shared>, mut seen: Option<CommitStamp>) {
         if stamp == seen {
             continue;
         }
-        let fresh = Snapshot::open(&shared.dir, &shared.fingerprint).map(Arc::new);
+        let fresh = open_snapshot(&shared.dir, &shared.layout, &shared.fingerprint).map(Arc::new);
         // Too many open files, a disk that stutters: what works is kept, and the next look tries again.
         let passing = matches!(fresh, Err(RetrievalError::Index(_)));
         match &fresh {
-            Ok(snapshot) => tracing::info!(chunks = snapshot.chunk_count(), "index reloaded"),
+            Ok(snapshot) => tracing::info!(chunks = snapshot.document_count(), "index reloaded"),
             Err(error) if warned != stamp => {
                 tracing::warn!(error = %error, "index cannot be searched");
                 warned.clone_from(&stamp);
@@ -137,7 +149,7 @@ pub fn delete(dir: &Path) -> Result<bool, RetrievalError> {
     if ![snapshot::TEXT, snapshot::VECTORS].iter().any(|folder| dir.join(folder).exists()) {
         return Ok(false);
     }
-    let _lock = writer::WriterLock::take(dir, Duration::ZERO)?;
+    let _lock = store::WriterLock::take(dir, Duration::ZERO)?;
     // First, in one step: without it there is no index, whatever else a kill leaves behind.
     match fs::remove_file(dir.join(snapshot::TEXT).join("meta.json")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

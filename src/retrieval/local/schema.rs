@@ -7,20 +7,18 @@ use tantivy::{
     },
 };
 
+use super::{
+    analyzer::{CHARACTERS, WORDS},
+    snapshot::Layout,
+};
 use crate::{
-    domain::{Chunk, ChunkId},
+    domain::{Chunk, ChunkId, EMBEDDING_DIMENSION},
     retrieval::Fingerprint,
 };
 
-/// Names under which the analyzers are registered.
-pub(super) const WORDS: &str = "words";
-pub(super) const CHARACTERS: &str = "cjk_characters";
-/// The column that joins a document to its row in the vector files.
-pub(super) const VECTOR_ROW: &str = "vectorRow";
-
-/// Handles of all fields. The names are those of the Azure AI Search index, plus four of our own:
-/// `text` (what keywords match), `cjkCharacters`, `vectorRow`, and `document` (what is known of the
-/// whole source, at its first chunk).
+/// Handles of all fields. The names are those of the Azure AI Search index, plus some of our own:
+/// `text` (what keywords match), `cjkCharacters`, `document` (what is known of the whole source, at its
+/// first chunk), and the columns of [`Layout`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
     id: Field,
@@ -37,12 +35,11 @@ pub(super) struct Fields {
     created_at: Field,
     embedding_model: Field,
     embedding_revision: Field,
-    vector_row: Field,
     pub(super) document: Field,
 }
 
 impl Fields {
-    pub(super) fn schema() -> (Schema, Self) {
+    pub(super) fn layout() -> (Layout, Self) {
         let mut schema = Schema::builder();
         let analyzed = |name| {
             TextOptions::default().set_indexing_options(
@@ -66,10 +63,9 @@ impl Fields {
             created_at: schema.add_text_field("createdAt", STORED),
             embedding_model: schema.add_text_field("embeddingModel", STORED),
             embedding_revision: schema.add_text_field("embeddingRevision", STORED),
-            vector_row: schema.add_u64_field(VECTOR_ROW, tantivy::schema::FAST),
             document: schema.add_text_field("document", STORED),
         };
-        (schema.build(), fields)
+        (Layout::new(schema, EMBEDDING_DIMENSION), fields)
     }
 
     pub(super) fn first_chunk(&self) -> tantivy::Term {
@@ -81,7 +77,6 @@ impl Fields {
         self,
         chunk: &Chunk,
         made_with: &Fingerprint,
-        row: u64,
         document: Option<&str>,
     ) -> TantivyDocument {
         let mut out = TantivyDocument::new();
@@ -109,7 +104,6 @@ impl Fields {
             out.add_text(self.tags, tag);
         }
         out.add_text(self.created_at, &chunk.created_at);
-        out.add_u64(self.vector_row, row);
         if let Some(document) = document {
             out.add_text(self.document, document);
         }

@@ -1,59 +1,48 @@
 //! Keyword, vector and hybrid search over one snapshot.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::{BinaryHeap, HashMap},
-    ops::Bound,
-};
+use std::ops::Bound;
 
 use rayon::ThreadPool;
 use tantivy::{
-    DocAddress, DocId, DocSet, TERMINATED, TantivyDocument, Term,
-    collector::TopDocs,
-    query::{
-        BooleanQuery, BoostQuery, ConstScoreQuery, EnableScoring, Occur, Query, RangeQuery, TermQuery,
-        TermSetQuery,
-    },
-    schema::{Field, IndexRecordOption},
+    DocAddress, TantivyDocument, Term,
+    query::{BooleanQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermSetQuery},
+    schema::Field,
 };
 
 use super::{
     analyzer,
-    snapshot::{Snapshot, alive},
+    rank::{Ranked, Scan, TextFields, any_term, best, parts},
+    schema::Fields,
+    snapshot::Snapshot,
     vectors::for_each_dot,
 };
 use crate::{
     domain::{Embedding, Filter, Hit, PageRange, SearchMode},
     retrieval::{
-        RetrievalError, SearchRequest,
+        KEYWORD_DEPTH, RetrievalError, SearchRequest, VECTOR_DEPTH,
         fusion::{RankedList, effective_weight, fuse},
     },
 };
-
-/// The keyword list of a hybrid search is cut here, as Azure AI Search cuts its own.
-const KEYWORD_DEPTH: usize = 1_000;
-/// Nearest neighbours in the vector list of a hybrid search, at least.
-const VECTOR_DEPTH: usize = 100;
-/// Different terms of one question; what a longer one asks behind them does not count.
-const MAX_TERMS: usize = 1_024;
-/// Documents scanned by one task.
-const SCAN_CHUNK: usize = 4_096;
-
-type Ranked = Vec<(DocAddress, f32)>;
 
 /// Vectors are scanned on the threads of `pool`, keywords meanwhile on the caller's: rayon's global pool
 /// belongs to the embedder, with one thread.
 pub(super) fn search(
     snapshot: &Snapshot,
+    fields: &Fields,
     pool: &ThreadPool,
     request: &SearchRequest<'_>,
 ) -> Result<Vec<Hit>, RetrievalError> {
-    let filter = filter_query(snapshot, request.filter);
+    let filter = filter_query(fields, request.filter);
     let filter = filter.as_deref();
-    let keyword = |top| keyword(snapshot, request.text, filter, top);
+    let keyword = |top| keyword(snapshot, fields, request.text, filter, top);
     let scan = |top| {
         let vector = request.vector.ok_or(RetrievalError::NoVector)?;
-        Ok::<_, RetrievalError>(Scan { snapshot, vector, parts: parts(snapshot, filter)?, top })
+        Ok::<_, RetrievalError>(Scan {
+            snapshot,
+            vector: vector.as_slice(),
+            parts: parts(snapshot, filter)?,
+            top,
+        })
     };
     let mut ranked = match request.mode {
         SearchMode::Keyword => keyword(request.top)?,
@@ -78,7 +67,7 @@ pub(super) fn search(
     for (address, score) in ranked {
         let stored: TantivyDocument = snapshot.searcher.doc(address)?;
         hits.push(Hit {
-            chunk: snapshot.fields.to_chunk(&stored),
+            chunk: fields.to_chunk(&stored),
             score,
             cosine: request.vector.map(|vector| cosine(snapshot, vector, address)),
         });
@@ -86,120 +75,22 @@ pub(super) fn search(
     Ok(hits)
 }
 
-/// BM25 (k1 1.2, b 0.75) over the terms of the text; a term that stands twice counts twice. The text
-/// is analyzed, never parsed, so it has no syntax to break.
+/// BM25 over the terms of the text. The text is analyzed, never parsed, so it has no syntax to break.
 fn keyword(
     snapshot: &Snapshot,
+    fields: &Fields,
     text: &str,
     filter: Option<&dyn Query>,
     top: usize,
 ) -> Result<Ranked, RetrievalError> {
-    let mut counts: HashMap<String, f32> = HashMap::new();
-    for term in analyzer::terms(&mut analyzer::words(), text) {
-        if counts.len() < MAX_TERMS || counts.contains_key(&term) {
-            *counts.entry(term).or_default() += 1.0;
-        }
-    }
-    if counts.is_empty() {
-        return Ok(Ranked::new());
-    }
-    let clauses: Vec<(Occur, Box<dyn Query>)> = counts
-        .into_iter()
-        .map(|(term, count)| {
-            let field = if analyzer::is_single_cjk(&term) {
-                snapshot.fields.cjk_characters
-            } else {
-                snapshot.fields.text
-            };
-            let query = TermQuery::new(Term::from_field_text(field, &term), IndexRecordOption::WithFreqs);
-            (Occur::Should, Box::new(BoostQuery::new(Box::new(query), count)) as Box<dyn Query>)
-        })
-        .collect();
-    let mut query: Box<dyn Query> = Box::new(BooleanQuery::new(clauses));
+    let terms = analyzer::terms(&mut analyzer::words(), text);
+    let within = TextFields { text: fields.text, cjk_characters: Some(fields.cjk_characters) };
+    let Some(mut query) = any_term(within, terms) else { return Ok(Ranked::new()) };
     if let Some(filter) = filter {
         let unscored = Box::new(ConstScoreQuery::new(filter.box_clone(), 0.0));
         query = Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, unscored)]));
     }
-    Ok(snapshot
-        .searcher
-        .search(&query, &TopDocs::with_limit(top.max(1)).order_by_score())?
-        .into_iter()
-        .map(|(score, address)| (address, score))
-        .collect())
-}
-
-/// Documents of one segment that one task scans.
-struct Part {
-    segment: u32,
-    docs: Vec<DocId>,
-}
-
-/// The live documents that pass the filter, cut into parts.
-fn parts(snapshot: &Snapshot, filter: Option<&dyn Query>) -> Result<Vec<Part>, RetrievalError> {
-    let mut parts = Vec::new();
-    for (segment, reader) in (0u32..).zip(snapshot.searcher.segment_readers()) {
-        let docs: Vec<DocId> = match filter {
-            None => alive(reader).collect(),
-            Some(filter) => {
-                let weight = filter.weight(EnableScoring::disabled_from_searcher(&snapshot.searcher))?;
-                let mut scorer = weight.scorer(reader, 1.0)?;
-                let mut docs = Vec::new();
-                while scorer.doc() != TERMINATED {
-                    if !reader.is_deleted(scorer.doc()) {
-                        docs.push(scorer.doc());
-                    }
-                    scorer.advance();
-                }
-                docs
-            }
-        };
-        parts.extend(docs.chunks(SCAN_CHUNK).map(|docs| Part { segment, docs: docs.to_vec() }));
-    }
-    Ok(parts)
-}
-
-/// Exact nearest neighbours by cosine.
-struct Scan<'a> {
-    snapshot: &'a Snapshot,
-    vector: &'a Embedding,
-    parts: Vec<Part>,
-    top: usize,
-}
-
-impl Scan<'_> {
-    /// The nearest, best first, and what `meanwhile` gives on this thread while the pool scans.
-    ///
-    /// No thread of the pool ever waits for another. One that did would start on the next search in
-    /// the meantime, and the one it waits for would be late by a whole search, or by several.
-    fn run<T>(&self, pool: &ThreadPool, meanwhile: impl FnOnce() -> T) -> (Ranked, T) {
-        let mut found = vec![Vec::new(); self.parts.len()];
-        let other = pool.in_place_scope(|scope| {
-            for (part, found) in self.parts.iter().zip(&mut found) {
-                scope.spawn(move |_| *found = self.best_of(part));
-            }
-            meanwhile()
-        });
-        let mut best = found.concat();
-        best.sort_unstable_by(|a, b| b.cmp(a));
-        best.truncate(self.top);
-        (best.into_iter().map(|scored| (scored.address, scored.cosine)).collect(), other)
-    }
-
-    /// In no order.
-    fn best_of(&self, &Part { segment, ref docs }: &Part) -> Vec<Scored> {
-        let mut best = BinaryHeap::with_capacity(self.top + 1);
-        let rows = docs.iter().map(|&doc| self.snapshot.vector_at(segment as usize, doc));
-        for_each_dot(self.vector.as_slice(), rows, |index, cosine| {
-            let scored = Scored { cosine, address: DocAddress::new(segment, docs[index]) };
-            if best.len() < self.top {
-                best.push(Reverse(scored));
-            } else if best.peek().is_some_and(|Reverse(worst)| scored > *worst) {
-                best.pop();
-                best.push(Reverse(scored));
-            }
-        });
-        best.into_iter().map(|Reverse(scored)| scored).collect()
-    }
+    best(snapshot, &*query, top)
 }
 
 fn cosine(snapshot: &Snapshot, vector: &Embedding, address: DocAddress) -> f32 {
@@ -208,30 +99,8 @@ fn cosine(snapshot: &Snapshot, vector: &Embedding, address: DocAddress) -> f32 {
     cosine
 }
 
-/// Ordered by cosine, then towards earlier documents, so that equal scores rank the same every time.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Scored {
-    cosine: f32,
-    address: DocAddress,
-}
-
-impl Eq for Scored {}
-
-impl PartialOrd for Scored {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scored {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.cosine.total_cmp(&other.cosine).then_with(|| other.address.cmp(&self.address))
-    }
-}
-
 /// The filter as a query; `None` when it does not restrict.
-fn filter_query(snapshot: &Snapshot, filter: &Filter) -> Option<Box<dyn Query>> {
-    let fields = &snapshot.fields;
+fn filter_query(fields: &Fields, filter: &Filter) -> Option<Box<dyn Query>> {
     let any_of = |field: Field, values: &[String]| -> Option<Box<dyn Query>> {
         let terms = values.iter().map(|value| Term::from_field_text(field, value));
         (!values.is_empty()).then(|| Box::new(TermSetQuery::new(terms)) as Box<dyn Query>)

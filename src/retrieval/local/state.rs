@@ -1,28 +1,42 @@
-//! What a commit says beside its documents: the fingerprint, the vector files, sources without text.
+//! What a commit says beside its documents: the vector files, and what its owner wants to know again.
 //!
 //! It travels as the payload of tantivy's commit, so keywords, vectors and bookkeeping change in one
 //! atomic rename or not at all.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::retrieval::{Fingerprint, RetrievalError};
 
+/// `M`: what the owner of the folder keeps with each commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct State {
-    pub fingerprint: Fingerprint,
+pub(super) struct State<M> {
+    #[serde(flatten)]
+    pub meta: M,
     /// Names within the vectors folder, oldest first.
     pub vector_files: Vec<String>,
     /// The id of the next vector row; ids are never used twice.
     pub next_row: u64,
+}
+
+/// What the index of chunks keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ChunkMeta {
+    pub fingerprint: Fingerprint,
     /// Sources that gave no chunk, with what is known of them: not read again until they change.
     pub without_chunks: BTreeMap<String, String>,
 }
 
-impl State {
+impl ChunkMeta {
     pub(super) fn new(fingerprint: Fingerprint) -> Self {
-        Self { fingerprint, vector_files: Vec::new(), next_row: 0, without_chunks: BTreeMap::new() }
+        Self { fingerprint, without_chunks: BTreeMap::new() }
+    }
+}
+
+impl<M: Serialize + DeserializeOwned> State<M> {
+    pub(super) fn new(meta: M) -> Self {
+        Self { meta, vector_files: Vec::new(), next_row: 0 }
     }
 
     pub(super) fn from_payload(payload: Option<&str>) -> Result<Self, RetrievalError> {

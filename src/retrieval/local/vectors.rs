@@ -1,7 +1,7 @@
-//! Vector files: rows of 384 numbers with their row ids, mapped into memory and scanned with SIMD.
+//! Vector files: rows of numbers with their row ids, mapped into memory and scanned with SIMD.
 //!
-//! Layout, little-endian: 64 bytes of header (magic, dimensions, count), `count` rows of f32, `count`
-//! row ids (u64, ascending). A file is written once, renamed into place before the commit that names
+//! Layout, little-endian: 64 bytes of header (magic, dimensions, count), `count` rows of `dimensions` f32,
+//! `count` row ids (u64, ascending). `dimensions` is even, so that the row ids are aligned. A file is written once, renamed into place before the commit that names
 //! it, and never changed.
 
 use std::{
@@ -13,20 +13,19 @@ use std::{
 use memmap2::Mmap;
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::domain::EMBEDDING_DIMENSION;
-
 const MAGIC: &[u8; 8] = b"RAGVEC01";
 const HEADER: usize = 64;
-const ROW_BYTES: usize = EMBEDDING_DIMENSION * 4;
 
 /// A finished, mapped file.
 pub(super) struct VectorFile {
     map: Mmap,
+    row_bytes: usize,
     count: usize,
 }
 
 impl VectorFile {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, dimensions: usize) -> io::Result<Self> {
+        let row_bytes = dimensions * 4;
         let map = map(path)?;
         let broken =
             |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
@@ -34,14 +33,14 @@ impl VectorFile {
             return Err(broken("not a vector file"));
         }
         let number = |at: usize| -> u64 { bytemuck::pod_read_unaligned(&map[at..at + 8]) };
-        if number(8) != EMBEDDING_DIMENSION as u64 {
+        if number(8) != dimensions as u64 {
             return Err(broken("vectors of another length"));
         }
         let count = usize::try_from(number(16)).map_err(|_| broken("impossible count"))?;
-        if count.checked_mul(ROW_BYTES + 8).and_then(|bytes| bytes.checked_add(HEADER)) != Some(map.len()) {
+        if count.checked_mul(row_bytes + 8).and_then(|bytes| bytes.checked_add(HEADER)) != Some(map.len()) {
             return Err(broken("cut off or overlong"));
         }
-        Ok(Self { map, count })
+        Ok(Self { map, row_bytes, count })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,13 +49,13 @@ impl VectorFile {
 
     /// Row ids, ascending.
     pub(super) fn ids(&self) -> &[u64] {
-        bytemuck::cast_slice(&self.map[HEADER + self.count * ROW_BYTES..])
+        bytemuck::cast_slice(&self.map[HEADER + self.count * self.row_bytes..])
     }
 
     /// The vector at a position in this file.
     pub(super) fn row(&self, position: usize) -> &[f32] {
-        let start = HEADER + position * ROW_BYTES;
-        bytemuck::cast_slice(&self.map[start..start + ROW_BYTES])
+        let start = HEADER + position * self.row_bytes;
+        bytemuck::cast_slice(&self.map[start..start + self.row_bytes])
     }
 }
 
@@ -71,16 +70,17 @@ fn map(path: &Path) -> io::Result<Mmap> {
 /// Collects rows under a temporary name until [`VectorWriter::finish`].
 pub(super) struct VectorWriter {
     path: PathBuf,
+    dimensions: usize,
     rows: BufWriter<File>,
     ids: Vec<u64>,
 }
 
 impl VectorWriter {
     /// `path` must end in `.part`; nothing reads such files, and the next writer removes them.
-    pub(super) fn create(path: PathBuf) -> io::Result<Self> {
+    pub(super) fn create(path: PathBuf, dimensions: usize) -> io::Result<Self> {
         let mut rows = BufWriter::with_capacity(1 << 20, File::create(&path)?);
         rows.write_all(&[0; HEADER])?;
-        Ok(Self { rows, path, ids: Vec::new() })
+        Ok(Self { rows, path, dimensions, ids: Vec::new() })
     }
 
     /// Rows must come with ascending ids.
@@ -95,7 +95,7 @@ impl VectorWriter {
         let mut file = self.rows.into_inner().map_err(io::IntoInnerError::into_error)?;
         let mut header = [0u8; HEADER];
         header[..8].copy_from_slice(MAGIC);
-        header[8..16].copy_from_slice(&(EMBEDDING_DIMENSION as u64).to_le_bytes());
+        header[8..16].copy_from_slice(&(self.dimensions as u64).to_le_bytes());
         header[16..24].copy_from_slice(&(self.ids.len() as u64).to_le_bytes());
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&header)?;
@@ -147,13 +147,15 @@ pub(super) fn for_each_dot<'a>(
 mod tests {
     use super::*;
 
+    const DIMENSIONS: usize = 384;
+
     fn row(seed: usize) -> Vec<f32> {
-        (0..EMBEDDING_DIMENSION).map(|i| ((i * 31 + seed * 17) % 97) as f32 / 97.0 - 0.5).collect()
+        (0..DIMENSIONS).map(|i| ((i * 31 + seed * 17) % 97) as f32 / 97.0 - 0.5).collect()
     }
 
     fn written(dir: &Path, count: usize) -> PathBuf {
         let path = dir.join("0.vec");
-        let mut writer = VectorWriter::create(dir.join("0.part")).unwrap();
+        let mut writer = VectorWriter::create(dir.join("0.part"), DIMENSIONS).unwrap();
         (0..count).for_each(|i| writer.push(i as u64 * 3, &row(i)).unwrap());
         writer.finish(&path).unwrap();
         path
@@ -163,7 +165,7 @@ mod tests {
     fn what_is_written_is_mapped_and_no_part_is_left() {
         for count in [0, 1, 7, 8, 9, 100] {
             let dir = tempfile::tempdir().unwrap();
-            let file = VectorFile::open(&written(dir.path(), count)).unwrap();
+            let file = VectorFile::open(&written(dir.path(), count), DIMENSIONS).unwrap();
             assert_eq!(file.len(), count);
             for i in 0..count {
                 assert_eq!((file.ids()[i], file.row(i)), (i as u64 * 3, row(i).as_slice()));
@@ -179,19 +181,19 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         for length in [0, 10, 64, bytes.len() - 1] {
             fs::write(&path, &bytes[..length]).unwrap();
-            assert!(VectorFile::open(&path).is_err(), "{length} bytes");
+            assert!(VectorFile::open(&path, DIMENSIONS).is_err(), "{length} bytes");
         }
         let mut wild = bytes.clone();
         wild[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
         fs::write(&path, &wild).unwrap();
-        assert!(VectorFile::open(&path).is_err());
+        assert!(VectorFile::open(&path, DIMENSIONS).is_err());
     }
 
     #[test]
     fn a_removed_file_stays_readable_while_mapped() {
         let dir = tempfile::tempdir().unwrap();
         let path = written(dir.path(), 2);
-        let file = VectorFile::open(&path).unwrap();
+        let file = VectorFile::open(&path, DIMENSIONS).unwrap();
         fs::remove_file(path).unwrap();
         assert_eq!(file.row(1), row(1).as_slice());
     }
