@@ -23,7 +23,7 @@ use rag_api::{
     app,
     config::{Config, EnvReader},
     http,
-    ingest::{Ingestion, extract::WorkerCommand},
+    ingest::{Ingestion, Plan, Shard, extract::WorkerCommand},
 };
 use reqwest::Client;
 use times::Times;
@@ -76,8 +76,9 @@ async fn start(index_dir: &Path) -> Outcome<SocketAddr> {
     let writer = app::writer(&config.search, Duration::ZERO)?;
     let ingestion =
         Ingestion::new(app::embedder(&config.embedding)?, &config.ingest, WorkerCommand::new(PROGRAM));
-    let report =
-        ingestion.run(&[project().join("data")], false, writer, std::future::pending(), |_| {}).await?;
+    let paths = [project().join("data")];
+    let plan = Plan { paths: &paths, prune: false, shard: Shard::default() };
+    let report = ingestion.run(plan, writer, std::future::pending(), |_| {}).await?;
     println!("{} files, {} chunks", report.files.len(), report.chunks);
     if report.failed() > 0 {
         return Err("a file of data/ was not indexed".into());

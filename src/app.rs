@@ -14,7 +14,7 @@ use crate::{
     ingest::{Ingestion, chunk::CHUNKER_VERSION, extract::WorkerCommand},
     rag::{Parts, Rag},
     retrieval::{
-        Fingerprint,
+        Fingerprint, IndexWriter, Retriever,
         local::{LocalIndex, LocalWriter},
     },
     telemetry::Metrics,
@@ -39,15 +39,15 @@ pub fn embedder(config: &EmbeddingConfig) -> Result<Embedder> {
 }
 
 /// Opens the index for reading.
-pub fn index(config: &SearchBackend) -> Result<LocalIndex> {
+pub fn index(config: &SearchBackend) -> Result<Retriever> {
     let SearchBackend::Local { dir } = config;
-    Ok(LocalIndex::open(dir, fingerprint())?)
+    Ok(Retriever::Local(LocalIndex::open(dir, fingerprint())?))
 }
 
 /// Opens the index for writing, waiting for another writer at most `wait`.
-pub fn writer(config: &SearchBackend, wait: Duration) -> Result<LocalWriter> {
+pub fn writer(config: &SearchBackend, wait: Duration) -> Result<IndexWriter> {
     let SearchBackend::Local { dir } = config;
-    open_writer(dir, wait)
+    Ok(IndexWriter::Local(open_writer(dir, wait)?))
 }
 
 fn open_writer(dir: &Path, wait: Duration) -> Result<LocalWriter> {

@@ -10,7 +10,7 @@ use crate::{
     domain::{Answer, Embedding, Filter, History, Hit, Question, SearchMode, TopK, VectorWeight},
     embedding::Embedder,
     generation::{self, LlmError, OpenAi},
-    retrieval::{SearchRequest, local::LocalIndex},
+    retrieval::{Retriever, SearchRequest},
     telemetry::Metrics,
 };
 // The errors pass through to those who sit above this room and must not reach below it.
@@ -72,7 +72,7 @@ pub struct Rag {
 /// What questions are answered with.
 pub struct Parts {
     pub embedder: Embedder,
-    pub index: LocalIndex,
+    pub index: Retriever,
     /// `None`: answers are extractive.
     pub llm: Option<OpenAi>,
     pub retrieval: RetrievalConfig,
@@ -148,22 +148,15 @@ impl Rag {
             None
         };
         let searching = Instant::now();
-        let (parts, job) = (Arc::clone(&self.parts), (query.clone(), vector.clone()));
-        let search = move || {
-            let (query, vector) = job;
-            let request = SearchRequest {
-                text: query.question.as_str(),
-                vector: vector.as_ref(),
-                mode: query.mode,
-                top: query.top_k.get(),
-                filter: &query.filter,
-                vector_weight: query.vector_weight.or(parts.retrieval.vector_weight),
-            };
-            parts.index.search(&request)
+        let request = SearchRequest {
+            text: query.question.as_str(),
+            vector: vector.as_ref(),
+            mode: query.mode,
+            top: query.top_k.get(),
+            filter: &query.filter,
+            vector_weight: query.vector_weight.or(self.parts.retrieval.vector_weight),
         };
-        let found = tokio::task::spawn_blocking(search)
-            .await
-            .map_err(|error| RetrievalError::Index(format!("the search failed: {error}")))??;
+        let found = self.parts.index.search(&request).await?;
         timings.search = searching.elapsed();
         timings.total = start.elapsed();
         self.parts.metrics.observe_search(query.mode.as_str(), timings.search);

@@ -35,11 +35,11 @@ pub(super) struct Status {
 }
 
 impl Index {
-    pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
+    pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let SearchBackend::Local { dir } = &config.search;
         match self {
             Self::Create => {
-                app::writer(&config.search, Duration::ZERO)?.finish()?;
+                app::writer(&config.search, Duration::ZERO)?.finish().await?;
                 say!("the index is in {}", dir.display());
             }
             Self::Status(Status { json }) => {
@@ -65,8 +65,8 @@ impl Index {
             }
             Self::Clear => {
                 let mut writer = app::writer(&config.search, Duration::ZERO)?;
-                writer.clear()?;
-                writer.finish()?;
+                writer.clear().await?;
+                writer.finish().await?;
                 say!("the index in {} is empty", dir.display());
             }
             Self::Delete => {

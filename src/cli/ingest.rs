@@ -15,7 +15,7 @@ use super::FAILED;
 use crate::{
     app,
     config::Config,
-    ingest::{FileReport, IngestError, Progress, Report},
+    ingest::{FileReport, IngestError, Plan, Progress, Report, Shard},
 };
 
 /// Index documents: PDF, Markdown and text
@@ -35,6 +35,9 @@ pub(super) struct Ingest {
     /// Also drop from the index every document that was not found under PATHS; name all your folders at once
     #[arg(long)]
     prune: bool,
+    /// Index only this part of the files, so that N jobs share the work: 1/4, 2/4, 3/4, 4/4
+    #[arg(long, value_name = "I/N", default_value = "1/1", hide_default_value = true)]
+    shard: Shard,
     /// Write what became of each file as JSON
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
@@ -49,9 +52,9 @@ impl Ingest {
             tokio::task::block_in_place(|| app::writer(&config.search, Duration::from_secs(self.wait)))?;
         let embedder = tokio::task::block_in_place(|| app::embedder(&config.embedding))?;
         let ingestion = app::ingestion(config, embedder)?;
+        let plan = Plan { paths: &self.paths, prune: self.prune, shard: self.shard };
         let mut display = Display::new();
-        let report =
-            ingestion.run(&self.paths, self.prune, writer, interrupted(), |event| display.show(&event)).await;
+        let report = ingestion.run(plan, writer, interrupted(), |event| display.show(&event)).await;
         display.finish();
         let report = match report {
             Err(error @ (IngestError::Path(_) | IngestError::NothingToKeep)) => return Err(error.into()),

@@ -134,7 +134,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         match command {
             Command::Serve(command) => command.run(&config).await,
             Command::Ingest(command) => command.run(&config).await,
-            Command::Index(command) => command.run(&config),
+            Command::Index(command) => command.run(&config).await,
             Command::Query(command) => command.run(&config).await,
             Command::Search(command) => command.run(&config).await,
             Command::Evaluate(command) => command.run(&config).await,

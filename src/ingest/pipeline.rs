@@ -16,7 +16,7 @@ use tokio::{io::AsyncReadExt, sync::Semaphore};
 use super::{
     chunk::{Chunker, Markup, Passage},
     extract::{self, ExtractError, Extracted, Format, Limits, WorkerCommand},
-    files::{SourceFile, find},
+    files::{Shard, SourceFile, find},
     language,
     report::{FileReport, Report},
 };
@@ -24,7 +24,7 @@ use crate::{
     config::IngestConfig,
     domain::{Chunk, ChunkId},
     embedding::{Embedder, EmbeddingError},
-    retrieval::{RetrievalError, SourceChunks, local::LocalWriter},
+    retrieval::{IndexWriter, RetrievalError, SourceChunks},
 };
 
 /// Sources between reading and writing at once; what bounds the memory of a run.
@@ -62,6 +62,15 @@ pub struct Document {
     pub text: String,
 }
 
+/// Which files a run looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    pub paths: &'a [PathBuf],
+    /// Take out sources whose file is gone.
+    pub prune: bool,
+    pub shard: Shard,
+}
+
 /// Everything a run needs but the index.
 #[derive(Clone)]
 pub struct Ingestion {
@@ -87,23 +96,24 @@ impl Ingestion {
         }
     }
 
-    /// Brings the index up to date with the files under `paths`. Resolving `stop` ends the run early:
+    /// Brings the index up to date with the files of the plan. Resolving `stop` ends the run early:
     /// sources that are complete are committed, others are left for the next run.
     ///
-    /// Writing blocks; call it on a multi-threaded runtime.
+    /// Writing may block; call it on a multi-threaded runtime.
     pub async fn run(
         &self,
-        paths: &[PathBuf],
-        prune: bool,
-        mut writer: LocalWriter,
+        plan: Plan<'_>,
+        mut writer: IndexWriter,
         stop: impl Future<Output = ()>,
         mut progress: impl FnMut(Progress<'_>),
     ) -> Result<Report, IngestError> {
         let start = Instant::now();
-        let found = find(paths)?;
+        let Plan { paths, prune, shard } = plan;
+        let mut found = find(paths)?;
         if prune && found.files.is_empty() {
             return Err(IngestError::NothingToKeep);
         }
+        found.files.retain(|file| shard.holds(&file.source));
         progress(Progress::Found { files: found.files.len() });
         // What could not be looked at is not known to be gone.
         let saw_everything = found.problems.is_empty();
@@ -138,21 +148,21 @@ impl Ingestion {
                 Ok(prepared) => prepared,
                 Err(error) => {
                     // The sources before it are whole, and were reported as done.
-                    tokio::task::block_in_place(|| writer.commit())?;
+                    writer.commit().await?;
                     return Err(error);
                 }
             };
             if let Some(content) = content {
                 uncommitted += content.chunks.len() as u64 + 1;
                 report.chunks += content.chunks.len() as u64;
-                tokio::task::block_in_place(|| writer.replace(content))?;
+                writer.replace(content).await?;
             }
             progress(Progress::File(&file));
             report.files.push(file);
             if uncommitted >= COMMIT_CHUNKS
                 || (uncommitted > 0 && last_commit.elapsed() >= self.commit_interval)
             {
-                tokio::task::block_in_place(|| writer.commit())?;
+                writer.commit().await?;
                 (uncommitted, last_commit) = (0, Instant::now());
             }
         }
@@ -161,15 +171,15 @@ impl Ingestion {
             tracing::warn!("nothing is pruned, because some folder could not be read");
         }
         if prune && saw_everything && !report.interrupted {
-            report.removed =
-                writer.known_sources().keys().filter(|source| !present.contains(*source)).cloned().collect();
+            let gone = |source: &&String| shard.holds(source) && !present.contains(*source);
+            report.removed = writer.known_sources().keys().filter(gone).cloned().collect();
             report.removed.sort();
-            report.removed.iter().for_each(|source| {
-                writer.remove(source);
-            });
+            for source in &report.removed {
+                writer.remove(source).await?;
+            }
         }
         if report.chunks > 0 || uncommitted > 0 || !report.removed.is_empty() {
-            tokio::task::block_in_place(|| writer.finish())?;
+            writer.finish().await?;
         }
         report.files.sort_by(|a, b| a.source.cmp(&b.source));
         report.seconds = start.elapsed().as_secs_f64();

@@ -1,8 +1,10 @@
 //! Passages by question: keyword, vector, and both joined by reciprocal rank fusion.
 
+mod backend;
 pub(crate) mod fusion;
 pub mod local;
 
+pub use backend::{IndexWriter, Retriever};
 use serde::{Deserialize, Serialize};
 
 use std::time::Duration;
