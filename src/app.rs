@@ -38,15 +38,17 @@ pub fn embedder(config: &EmbeddingConfig) -> Result<Embedder> {
     Ok(Embedder::start(model, config.queue_capacity)?)
 }
 
+const AZURE: &str = "Azure AI Search is not plugged in here yet; set SEARCH_BACKEND=local";
+
 /// Opens the index for reading.
 pub fn index(config: &SearchBackend) -> Result<LocalIndex> {
-    let SearchBackend::Local { dir } = config;
+    let SearchBackend::Local { dir } = config else { anyhow::bail!(AZURE) };
     Ok(LocalIndex::open(dir, fingerprint())?)
 }
 
 /// Opens the index for writing, waiting for another writer at most `wait`.
 pub fn writer(config: &SearchBackend, wait: Duration) -> Result<LocalWriter> {
-    let SearchBackend::Local { dir } = config;
+    let SearchBackend::Local { dir } = config else { anyhow::bail!(AZURE) };
     open_writer(dir, wait)
 }
 

@@ -30,7 +30,9 @@ impl Check {
             "model",
             model.map(|()| format!("{}, SHA-256 verified", dir.display())).map_err(|e| e.to_string()),
         ));
-        let SearchBackend::Local { dir } = &config.search;
+        let SearchBackend::Local { dir } = &config.search else {
+            anyhow::bail!("Azure AI Search is not plugged in here yet; set SEARCH_BACKEND=local");
+        };
         let index = app::index(&config.search)?;
         lines.push((
             "index",

@@ -36,7 +36,9 @@ pub(super) struct Status {
 
 impl Index {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let SearchBackend::Local { dir } = &config.search;
+        let SearchBackend::Local { dir } = &config.search else {
+            anyhow::bail!("Azure AI Search is not plugged in here yet; set SEARCH_BACKEND=local");
+        };
         match self {
             Self::Create => {
                 app::writer(&config.search, Duration::ZERO)?.finish()?;

@@ -1,5 +1,6 @@
 //! Passages by question: keyword, vector, and both joined by reciprocal rank fusion.
 
+pub mod azure;
 mod fusion;
 pub mod local;
 
@@ -8,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::domain::{Chunk, Embedding, Filter, Hit, SearchMode, VectorWeight};
+
+/// Nearest neighbours in the vector list of a hybrid search, at least.
+pub(crate) const VECTOR_DEPTH: usize = 100;
 
 /// One search. The vector is needed for hybrid and vector mode; in keyword mode it only gives the
 /// hits their cosine.

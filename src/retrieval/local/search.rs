@@ -25,15 +25,13 @@ use super::{
 use crate::{
     domain::{Embedding, Filter, Hit, PageRange, SearchMode},
     retrieval::{
-        RetrievalError, SearchRequest,
+        RetrievalError, SearchRequest, VECTOR_DEPTH,
         fusion::{RankedList, effective_weight, fuse},
     },
 };
 
 /// The keyword list of a hybrid search is cut here, as Azure AI Search cuts its own.
 const KEYWORD_DEPTH: usize = 1_000;
-/// Nearest neighbours in the vector list of a hybrid search, at least.
-const VECTOR_DEPTH: usize = 100;
 /// Different terms of one question; what a longer one asks behind them does not count.
 const MAX_TERMS: usize = 1_024;
 /// Documents scanned by one task.
@@ -81,6 +79,7 @@ pub(super) fn search(
             chunk: snapshot.fields.to_chunk(&stored),
             score,
             cosine: request.vector.map(|vector| cosine(snapshot, vector, address)),
+            caption: None,
         });
     }
     Ok(hits)
