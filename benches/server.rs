@@ -73,7 +73,7 @@ async fn start(index_dir: &Path) -> Outcome<SocketAddr> {
     let (index_dir, model_dir) = (index_dir.to_string_lossy(), model_dir());
     let variables = [("INDEX_DIR", &*index_dir), ("MODEL_DIR", &*model_dir.to_string_lossy())];
     let config = Config::read(EnvReader::from_pairs(variables))?;
-    let writer = app::writer(&config.search, Duration::ZERO)?;
+    let writer = app::writer(&config.search, Duration::ZERO, &app::metrics(&config)?).await?;
     let ingestion =
         Ingestion::new(app::embedder(&config.embedding)?, &config.ingest, WorkerCommand::new(PROGRAM));
     let paths = [project().join("data")];

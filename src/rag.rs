@@ -14,7 +14,7 @@ use crate::{
     telemetry::Metrics,
 };
 // The errors pass through to those who sit above this room and must not reach below it.
-pub use crate::{embedding::EmbeddingError, retrieval::RetrievalError};
+pub use crate::{embedding::EmbeddingError, retrieval::RetrievalError, upstream::BreakerState};
 
 /// What a caller asks, parsed.
 #[derive(Debug, Clone)]
@@ -121,11 +121,18 @@ impl Rag {
     /// What is missing before questions can be answered; empty: ready. Embeds nothing.
     pub fn missing(&self) -> Vec<String> {
         let in_words = |problem: RetrievalError| match problem {
-            RetrievalError::Missing | RetrievalError::Incompatible(_) => problem.to_string(),
-            // Others may name files, and this text goes to whoever asks.
-            _ => "the index cannot be read; the log says why".to_owned(),
+            // These may name files, and this text goes to whoever asks.
+            RetrievalError::Index(_) | RetrievalError::Busy(_) => {
+                "the index cannot be read; the log says why".to_owned()
+            }
+            _ => problem.to_string(),
         };
         self.parts.index.problem().map(in_words).into_iter().collect()
+    }
+
+    /// How requests to the search service are faring; `None` where there is none.
+    pub fn search_breaker(&self) -> Option<BreakerState> {
+        self.parts.index.breaker()
     }
 
     /// For `/metrics`: jobs waiting for the model, chunks indexed.

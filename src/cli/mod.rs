@@ -20,6 +20,7 @@ mod ingest;
 mod model;
 mod options;
 mod query;
+mod rebuild;
 mod search;
 mod serve;
 mod threads;

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 
 use super::{
     Found, KnownSource, RetrievalError, SearchRequest, SourceChunks,
+    azure::{AzureIndex, AzureWriter},
     local::{LocalIndex, LocalWriter},
 };
+use crate::upstream::BreakerState;
 
 /// Reads passages. Cheap to clone.
 #[derive(Clone)]
 pub enum Retriever {
     Local(LocalIndex),
+    Azure(AzureIndex),
 }
 
 impl Retriever {
@@ -18,6 +21,7 @@ impl Retriever {
     pub async fn search(&self, request: &SearchRequest<'_>) -> Result<Found, RetrievalError> {
         match self {
             Self::Local(index) => search_local(index.clone(), request).await,
+            Self::Azure(index) => index.search(request).await,
         }
     }
 
@@ -25,6 +29,7 @@ impl Retriever {
     pub fn problem(&self) -> Option<RetrievalError> {
         match self {
             Self::Local(index) => index.problem(),
+            Self::Azure(index) => index.problem(),
         }
     }
 
@@ -32,6 +37,23 @@ impl Retriever {
     pub fn chunk_count(&self) -> u64 {
         match self {
             Self::Local(index) => index.chunk_count(),
+            Self::Azure(index) => index.chunk_count(),
+        }
+    }
+
+    /// Looks at the index now, where that needs a request.
+    pub async fn refresh(&self) {
+        match self {
+            Self::Local(_) => {}
+            Self::Azure(index) => index.refresh().await,
+        }
+    }
+
+    /// How requests to the search service are faring; `None` where there is none.
+    pub fn breaker(&self) -> Option<BreakerState> {
+        match self {
+            Self::Local(_) => None,
+            Self::Azure(index) => Some(index.breaker()),
         }
     }
 
@@ -39,6 +61,7 @@ impl Retriever {
     pub fn version(&self) -> String {
         match self {
             Self::Local(index) => index.version(),
+            Self::Azure(index) => index.version(),
         }
     }
 }
@@ -60,6 +83,8 @@ async fn search_local(index: LocalIndex, request: &SearchRequest<'_>) -> Result<
 /// again by the next run. The local one blocks: use it on a multi-threaded runtime.
 pub enum IndexWriter {
     Local(LocalWriter),
+    // Larger than a writer is otherwise, and there is one.
+    Azure(Box<AzureWriter>),
 }
 
 impl IndexWriter {
@@ -67,6 +92,7 @@ impl IndexWriter {
     pub fn known_sources(&self) -> &HashMap<String, KnownSource> {
         match self {
             Self::Local(writer) => writer.known_sources(),
+            Self::Azure(writer) => writer.known_sources(),
         }
     }
 
@@ -74,6 +100,7 @@ impl IndexWriter {
     pub async fn replace(&mut self, new: SourceChunks) -> Result<(), RetrievalError> {
         match self {
             Self::Local(writer) => tokio::task::block_in_place(|| writer.replace(new)),
+            Self::Azure(writer) => writer.replace(new).await,
         }
     }
 
@@ -81,6 +108,7 @@ impl IndexWriter {
     pub async fn remove(&mut self, source: &str) -> Result<bool, RetrievalError> {
         match self {
             Self::Local(writer) => Ok(tokio::task::block_in_place(|| writer.remove(source))),
+            Self::Azure(writer) => Ok(writer.remove(source).await),
         }
     }
 
@@ -88,6 +116,7 @@ impl IndexWriter {
     pub async fn clear(&mut self) -> Result<(), RetrievalError> {
         match self {
             Self::Local(writer) => tokio::task::block_in_place(|| writer.clear()),
+            Self::Azure(writer) => writer.clear().await,
         }
     }
 
@@ -95,6 +124,7 @@ impl IndexWriter {
     pub async fn commit(&mut self) -> Result<(), RetrievalError> {
         match self {
             Self::Local(writer) => tokio::task::block_in_place(|| writer.commit()),
+            Self::Azure(writer) => writer.commit().await,
         }
     }
 
@@ -102,6 +132,7 @@ impl IndexWriter {
     pub async fn finish(self) -> Result<(), RetrievalError> {
         match self {
             Self::Local(writer) => tokio::task::block_in_place(|| writer.finish()),
+            Self::Azure(writer) => writer.finish().await,
         }
     }
 }
