@@ -11,7 +11,10 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::{io::AsyncReadExt, sync::Semaphore};
+use tokio::{
+    io::AsyncReadExt,
+    sync::{Semaphore, mpsc},
+};
 
 use super::{
     chunk::{Chunker, Markup, Passage},
@@ -70,6 +73,9 @@ pub struct Plan<'a> {
     pub prune: bool,
     pub shard: Shard,
 }
+
+/// A source on its way to the writer; the content is absent when there is nothing to write.
+type Prepared = (FileReport, Option<SourceChunks>);
 
 /// Everything a run needs but the index.
 #[derive(Clone)]
@@ -141,9 +147,50 @@ impl Ingestion {
             })
             .buffer_unordered(SOURCES_AT_ONCE)
             .take_until(stop);
-        let mut prepared = std::pin::pin!(prepared);
+        // Reading and embedding go on while a search service takes its time with what it was sent.
+        let (send, receive) = mpsc::channel(1);
+        let prepare = async {
+            let mut prepared = std::pin::pin!(prepared);
+            while let Some(source) = prepared.next().await {
+                if send.send(source).await.is_err() {
+                    break;
+                }
+            }
+            drop(send);
+        };
+        let write = self.write(receive, &mut writer, &mut report, &mut progress);
+        let ((), uncommitted) = futures_util::future::join(prepare, write).await;
+        let uncommitted = uncommitted?;
+        report.interrupted = report.files.len() < expected;
+        if prune && !saw_everything {
+            tracing::warn!("nothing is pruned, because some folder could not be read");
+        }
+        if prune && saw_everything && !report.interrupted {
+            let gone = |source: &&String| shard.holds(source) && !present.contains(*source);
+            report.removed = writer.known_sources().keys().filter(gone).cloned().collect();
+            report.removed.sort();
+            for source in &report.removed {
+                writer.remove(source).await?;
+            }
+        }
+        if report.chunks > 0 || uncommitted > 0 || !report.removed.is_empty() {
+            writer.finish().await?;
+        }
+        report.files.sort_by(|a, b| a.source.cmp(&b.source));
+        report.seconds = start.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// Writes sources as they come; gives how much of them is not committed at the end.
+    async fn write(
+        &self,
+        mut prepared: mpsc::Receiver<Result<Prepared, IngestError>>,
+        writer: &mut IndexWriter,
+        report: &mut Report,
+        mut progress: impl FnMut(Progress<'_>),
+    ) -> Result<u64, IngestError> {
         let (mut uncommitted, mut last_commit) = (0, Instant::now());
-        while let Some(prepared) = prepared.next().await {
+        while let Some(prepared) = prepared.recv().await {
             let (file, content) = match prepared {
                 Ok(prepared) => prepared,
                 Err(error) => {
@@ -166,24 +213,7 @@ impl Ingestion {
                 (uncommitted, last_commit) = (0, Instant::now());
             }
         }
-        report.interrupted = report.files.len() < expected;
-        if prune && !saw_everything {
-            tracing::warn!("nothing is pruned, because some folder could not be read");
-        }
-        if prune && saw_everything && !report.interrupted {
-            let gone = |source: &&String| shard.holds(source) && !present.contains(*source);
-            report.removed = writer.known_sources().keys().filter(gone).cloned().collect();
-            report.removed.sort();
-            for source in &report.removed {
-                writer.remove(source).await?;
-            }
-        }
-        if report.chunks > 0 || uncommitted > 0 || !report.removed.is_empty() {
-            writer.finish().await?;
-        }
-        report.files.sort_by(|a, b| a.source.cmp(&b.source));
-        report.seconds = start.elapsed().as_secs_f64();
-        Ok(report)
+        Ok(uncommitted)
     }
 
     /// Cuts and embeds a text that is already read.
@@ -195,11 +225,7 @@ impl Ingestion {
     }
 
     /// Everything up to writing. The content is `None` when there is nothing to write.
-    async fn prepare(
-        &self,
-        file: &SourceFile,
-        known: Option<&Remembered>,
-    ) -> Result<(FileReport, Option<SourceChunks>), IngestError> {
+    async fn prepare(&self, file: &SourceFile, known: Option<&Remembered>) -> Result<Prepared, IngestError> {
         let failed = |error: String| FileReport {
             source: file.source.clone(),
             error: Some(error),
