@@ -3,9 +3,11 @@
 //! A rule that joins two fields lives in the constructor of their section, and every mistake is
 //! reported at once.
 
+mod emulator;
 mod env;
 mod sections;
 
+pub use emulator::EmulatorConfig;
 pub use env::{ConfigError, EnvReader};
 pub use sections::{
     ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, LogFormat, RetrievalConfig,
