@@ -122,3 +122,16 @@ pub async fn serve(config: &Config, listener: TcpListener, shutdown: impl Future
     }
     Ok(())
 }
+
+/// Serves the emulated search service until `shutdown` resolves and what was running has finished.
+pub async fn emulate(
+    listener: TcpListener,
+    router: axum::Router,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) {
+    match http::serve(listener, router, shutdown, grace).await {
+        Ended::Finished => tracing::info!("stopped; every request was answered"),
+        Ended::Cut(connections) => tracing::warn!(connections, "stopped; the grace was over"),
+    }
+}

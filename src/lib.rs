@@ -8,6 +8,8 @@ pub mod app;
 
 pub mod http;
 
+pub mod emulator;
+
 pub mod rag;
 
 pub mod ingest;

@@ -13,6 +13,7 @@ macro_rules! say {
 }
 
 mod check;
+mod emulate;
 mod evaluate;
 pub mod healthcheck;
 mod index;
@@ -65,6 +66,7 @@ enum Command {
     #[command(subcommand)]
     Model(model::Model),
     Check(check::Check),
+    Emulate(emulate::Emulate),
     Healthcheck(Healthcheck),
 }
 
@@ -141,6 +143,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Evaluate(command) => command.run(&config).await,
             Command::Model(command) => command.run(&config).await,
             Command::Check(command) => command.run(&config).await,
+            Command::Emulate(command) => command.run(&config).await,
             Command::Healthcheck(command) => command.run(&config),
         }
     })
