@@ -14,7 +14,10 @@ use crate::{
     telemetry::Metrics,
 };
 // The errors pass through to those who sit above this room and must not reach below it.
-pub use crate::{embedding::EmbeddingError, retrieval::RetrievalError, upstream::BreakerState};
+pub use crate::{
+    embedding::EmbeddingError,
+    retrieval::{BreakerState, RetrievalError},
+};
 
 /// What a caller asks, parsed.
 #[derive(Debug, Clone)]

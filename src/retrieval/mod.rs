@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::upstream::BreakerState;
 pub use backend::{IndexWriter, Retriever};
 
 use crate::domain::{Chunk, Embedding, Filter, Hit, SearchMode, VectorWeight};

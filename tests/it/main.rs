@@ -8,8 +8,11 @@
     reason = "helpers outside of test functions fail tests too, and skips are told on stderr"
 )]
 
+mod azure_faults;
+mod backends;
 mod chunking;
 mod embedding;
+mod emulated;
 mod house;
 mod http_app;
 mod http_hostile;
@@ -21,6 +24,7 @@ mod model_fetch;
 mod openai_server;
 mod openai_wire;
 mod passages;
+mod same_order;
 mod support;
 mod ugly_extract;
 mod whole_app;

@@ -9,7 +9,9 @@ use rayon::ThreadPool;
 use tantivy::{
     DocAddress, DocId, DocSet, Score, SegmentReader, TERMINATED, Term,
     collector::{Collector, SegmentCollector},
-    query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery, Weight},
+    query::{
+        Bm25StatisticsProvider, BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery, Weight,
+    },
     schema::{Field, IndexRecordOption},
 };
 
@@ -69,15 +71,27 @@ pub(super) fn any_term(fields: TextFields, terms: Vec<String>) -> Option<Box<dyn
     (!clauses.is_empty()).then(|| Box::new(BooleanQuery::new(clauses)) as Box<dyn Query>)
 }
 
-/// The best by score; equal ones by [`Snapshot::key_order`].
-pub(super) fn best(snapshot: &Snapshot, query: &dyn Query, top: usize) -> Result<Ranked, RetrievalError> {
-    Ok(ranked(snapshot.searcher.search(query, &Best { snapshot, top: top.max(1) })?, top))
+/// The best by score; equal ones by [`Snapshot::key_order`]. `counts`: of documents, tokens and terms, which
+/// the searcher itself gives with deleted documents among them.
+pub(super) fn best(
+    snapshot: &Snapshot,
+    counts: &dyn Bm25StatisticsProvider,
+    query: &dyn Query,
+    top: usize,
+) -> Result<Ranked, RetrievalError> {
+    let collector = Best { snapshot, top: top.max(1) };
+    Ok(ranked(snapshot.searcher.search_with_statistics_provider(query, &collector, counts)?, top))
 }
 
 /// Every match, as [`best`] orders them.
-pub(super) fn all(snapshot: &Snapshot, query: &dyn Query) -> Result<Ranked, RetrievalError> {
+pub(super) fn all(
+    snapshot: &Snapshot,
+    counts: &dyn Bm25StatisticsProvider,
+    query: &dyn Query,
+) -> Result<Ranked, RetrievalError> {
     let top = snapshot.document_count() as usize;
-    Ok(ranked(snapshot.searcher.search(query, &Every { snapshot })?, top))
+    let collector = Every { snapshot };
+    Ok(ranked(snapshot.searcher.search_with_statistics_provider(query, &collector, counts)?, top))
 }
 
 fn ranked(mut scored: Vec<Scored>, top: usize) -> Ranked {

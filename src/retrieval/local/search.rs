@@ -91,7 +91,7 @@ fn keyword(
         let unscored = Box::new(ConstScoreQuery::new(filter.box_clone(), 0.0));
         query = Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, unscored)]));
     }
-    best(snapshot, &*query, top)
+    best(snapshot, &snapshot.searcher, &*query, top)
 }
 
 fn cosine(snapshot: &Snapshot, vector: &Embedding, address: DocAddress) -> f32 {

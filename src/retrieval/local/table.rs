@@ -3,6 +3,7 @@
 //! One process owns a table. All its documents are held parsed in memory, as filters and facets look at
 //! any field; terms and vectors stay in the files that the index of chunks uses too.
 
+mod counts;
 mod query;
 mod view;
 
@@ -20,13 +21,14 @@ use tantivy::{
     schema::{
         Field, IndexRecordOption, STORED, STRING, Schema, SchemaBuilder, TextFieldIndexing, TextOptions,
     },
+    tokenizer::TextAnalyzer,
 };
 
 pub use query::{TextQuery, Token, analyze};
 pub use view::View;
 
 use super::{
-    analyzer::{BLANKS, CHARACTERS, SIMPLE, STANDARD, WORDS},
+    analyzer::{self, BLANKS, CHARACTERS, SIMPLE, STANDARD, WORDS},
     rank::TextFields,
     snapshot::Layout,
     store::Store,
@@ -167,6 +169,8 @@ struct TableLayout {
     document: Field,
     /// Bit by bit, which vectors a document has.
     present: Field,
+    /// Tokens of a document in each of [`TableLayout::analyzed`], joined by blanks.
+    lengths: Field,
     /// By text field.
     text: Vec<TextFields>,
     /// All text fields as one text, where all have the same analyzer: scored as the index of chunks
@@ -180,6 +184,7 @@ impl TableLayout {
         let key = builder.add_text_field("key", STRING | STORED);
         let document = builder.add_text_field("document", STORED);
         let present = builder.add_u64_field("present", STORED);
+        let lengths = builder.add_text_field("lengths", STORED);
         let positions = IndexRecordOption::WithFreqsAndPositions;
         let text = (0..)
             .zip(&schema.text)
@@ -195,7 +200,7 @@ impl TableLayout {
         // Even, because the row ids behind the rows are read where they lie and need eight bytes each.
         let dimensions = dimensions.next_multiple_of(2);
         let common = Layout::new(builder, dimensions);
-        Self { schema: Arc::new(schema), common, key, document, present, text, combined }
+        Self { schema: Arc::new(schema), common, key, document, present, lengths, text, combined }
     }
 
     /// The vectors one behind the other, zeros where one is absent; `None` when all are.
@@ -237,19 +242,33 @@ impl TableLayout {
         stored.add_u64(self.present, present);
         let texts: Vec<String> =
             self.schema.text.iter().map(|field| text_of(document.get(&field.name))).collect();
-        let mut add = |fields: &TextFields, text: &str| {
-            stored.add_text(fields.text, text);
+        let combined = texts.join("\n");
+        let mut lengths = Vec::new();
+        for (field, analyzer, place) in self.analyzed() {
+            let text = place.map_or(&combined, |place| &texts[place]);
+            lengths.push(analyzer::terms(&mut analyzer.clone(), text).len().to_string());
+            stored.add_text(field, text);
+        }
+        stored.add_text(self.lengths, lengths.join(" "));
+        Ok(stored)
+    }
+
+    /// Every field of terms, its analyzer, and the place of its text in the schema; none for the combined one.
+    fn analyzed(&self) -> Vec<(Field, TextAnalyzer, Option<usize>)> {
+        let mut analyzed = Vec::new();
+        let mut add = |fields: &TextFields, analyzer: Analyzer, place| {
+            analyzed.push((fields.text, query::text_analyzer(analyzer), place));
             if let Some(characters) = fields.cjk_characters {
-                stored.add_text(characters, text);
+                analyzed.push((characters, analyzer::characters(), place));
             }
         };
-        for (fields, text) in self.text.iter().zip(&texts) {
-            add(fields, text);
+        for (place, (fields, field)) in self.text.iter().zip(&self.schema.text).enumerate() {
+            add(fields, field.analyzer, Some(place));
         }
-        if let Some(fields) = &self.combined {
-            add(fields, &texts.join("\n"));
+        if let (Some(fields), Some(field)) = (&self.combined, self.schema.text.first()) {
+            add(fields, field.analyzer, None);
         }
-        Ok(stored)
+        analyzed
     }
 }
 

@@ -119,7 +119,7 @@ fn terms(analyzer: Analyzer, text: &str) -> Vec<String> {
     analyzer::terms(&mut text_analyzer(analyzer), text)
 }
 
-fn text_analyzer(analyzer: Analyzer) -> TextAnalyzer {
+pub(super) fn text_analyzer(analyzer: Analyzer) -> TextAnalyzer {
     match analyzer {
         Analyzer::Standard => analyzer::standard(),
         Analyzer::Language => analyzer::words(),

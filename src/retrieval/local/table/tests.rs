@@ -115,6 +115,29 @@ fn changes_replace_delete_and_survive_a_restart() {
 }
 
 #[test]
+fn scores_know_nothing_of_deleted_documents_nor_of_those_without_text() {
+    let (fresh, changed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = |i: usize| format!("queue number{i} {}", "drains ".repeat(i % 5));
+    let all: Vec<Change> = (0..30).map(|i| put(&format!("k{i}"), "Title", &text(i), None, None)).collect();
+    let one = Table::open(fresh.path(), schema()).unwrap();
+    one.apply(all.clone()).unwrap();
+    let other = Table::open(changed.path(), schema()).unwrap();
+    other.apply(all.iter().rev().cloned().collect()).unwrap();
+    for i in 0..30 {
+        other.apply(vec![put(&format!("k{i}"), "Other", "queue of something else", None, None)]).unwrap();
+    }
+    other.apply(all).unwrap();
+    other.apply(vec![put("marker", "", "", None, None)]).unwrap();
+    let scores = |table: &Table| {
+        let view = table.view();
+        let ranked = view.rank_text(&words("queue drains number7"), None).unwrap();
+        ranked.into_iter().map(|(doc, score)| (view.key(doc).to_owned(), score)).collect::<Vec<_>>()
+    };
+    assert_eq!(scores(&one), scores(&other));
+    assert_eq!(scores(&one)[0].0, "k7");
+}
+
+#[test]
 fn many_small_changes_stay_whole() {
     let dir = tempfile::tempdir().unwrap();
     let table = Table::open(dir.path(), schema()).unwrap();

@@ -3,9 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value};
-use tantivy::{DocAddress, TantivyDocument, index::SegmentId, schema::Value as _};
+use tantivy::{
+    DocAddress, TantivyDocument,
+    index::SegmentId,
+    schema::{Field, Value as _},
+};
 
-use super::{TableLayout, TextQuery};
+use super::{TableLayout, TextQuery, counts::Counts};
 use crate::retrieval::{
     KEYWORD_DEPTH, RetrievalError,
     local::{
@@ -23,6 +27,9 @@ pub struct View {
     /// By segment, by document: its number.
     numbers: Vec<Vec<usize>>,
     by_key: HashMap<String, usize>,
+    /// Documents with at least one token.
+    with_text: u64,
+    tokens: Vec<(Field, u64)>,
     /// Segments never change, so what was parsed of one is parsed for good.
     segments: HashMap<SegmentId, Arc<Vec<Option<Arc<Row>>>>>,
 }
@@ -32,6 +39,8 @@ struct Row {
     key: String,
     document: Map<String, Value>,
     present: u64,
+    /// Tokens by analyzed field.
+    lengths: Vec<u64>,
 }
 
 impl View {
@@ -43,6 +52,9 @@ impl View {
     ) -> Result<Self, RetrievalError> {
         let (mut segments, mut documents, mut numbers) = (HashMap::new(), Vec::new(), Vec::new());
         let mut by_key = HashMap::new();
+        let mut tokens: Vec<(Field, u64)> =
+            layout.analyzed().into_iter().map(|(field, _, _)| (field, 0)).collect();
+        let mut with_text = 0;
         for (ord, reader) in (0u32..).zip(snapshot.searcher.segment_readers()) {
             let id = reader.segment_id();
             let rows = match before.and_then(|before| before.segments.get(&id)) {
@@ -54,12 +66,15 @@ impl View {
                 let Some(Some(row)) = rows.get(doc as usize) else { continue };
                 of_segment[doc as usize] = documents.len();
                 by_key.insert(row.key.clone(), documents.len());
+                with_text += u64::from(row.lengths.iter().any(|&length| length > 0));
+                tokens.iter_mut().zip(&row.lengths).for_each(|((_, sum), length)| *sum += length);
                 documents.push((DocAddress::new(ord, doc), Arc::clone(row)));
             }
             numbers.push(of_segment);
             segments.insert(id, rows);
         }
-        Ok(Self { snapshot, layout: layout.clone(), documents, numbers, by_key, segments })
+        let layout = layout.clone();
+        Ok(Self { snapshot, layout, documents, numbers, by_key, with_text, tokens, segments })
     }
 
     pub fn len(&self) -> usize {
@@ -102,12 +117,14 @@ impl View {
         let Some(query) = query.compile(&self.layout) else { return Ok(Vec::new()) };
         // The head as the index of chunks ranks it, whose sums of floats may differ in the last bit from
         // those of a complete scan; then what is behind.
-        let head = rank::best(&self.snapshot, &*query, KEYWORD_DEPTH)?;
+        let (searcher, tokens) = (&self.snapshot.searcher, self.tokens.as_slice());
+        let counts = Counts { searcher, documents: self.with_text, tokens };
+        let head = rank::best(&self.snapshot, &counts, &*query, KEYWORD_DEPTH)?;
         let mut seen = vec![false; self.len()];
         let mut ranked = self.numbered(head);
         ranked.iter().for_each(|&(doc, _)| seen[doc] = true);
         if ranked.len() == KEYWORD_DEPTH {
-            let rest = self.numbered(rank::all(&self.snapshot, &*query)?);
+            let rest = self.numbered(rank::all(&self.snapshot, &counts, &*query)?);
             ranked.extend(rest.into_iter().filter(|&(doc, _)| !seen[doc]));
         }
         ranked.retain(|&(doc, _)| allowed.is_none_or(|allowed| allowed[doc]));
@@ -155,7 +172,9 @@ fn parse_segment(
         let document = serde_json::from_str(text(layout.document))
             .map_err(|error| RetrievalError::Index(format!("a document cannot be read: {error}")))?;
         let present = stored.get_first(layout.present).and_then(|value| value.as_u64()).unwrap_or(0);
-        rows[doc as usize] = Some(Arc::new(Row { key: text(layout.key).to_owned(), document, present }));
+        let lengths = text(layout.lengths).split(' ').map(|length| length.parse().unwrap_or(0)).collect();
+        let key = text(layout.key).to_owned();
+        rows[doc as usize] = Some(Arc::new(Row { key, document, present, lengths }));
     }
     Ok(rows)
 }
