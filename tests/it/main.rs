@@ -10,6 +10,10 @@
 
 mod chunking;
 mod embedding;
+mod emulator_conformance;
+mod emulator_http;
+mod emulator_official;
+mod emulator_server;
 mod house;
 mod http_app;
 mod http_hostile;
