@@ -292,7 +292,7 @@ def hybrid_filtered():
         vector_filter_mode="preFilter", search_fields=["content", "title"], search_mode="any",
         select=["id", "chunk"], include_total_count=True, skip=0, top=10)
     hits = list(found)
-    same((hits[0]["id"], hits[0]["@search.score"]), ("doc-1", 0.05000000074505806))
+    same((hits[0]["id"], hits[0]["@search.score"]), ("doc-1", 0.05000000447034836))
     assert all(hit["chunk"] % 2 for hit in hits)
 
 

@@ -124,7 +124,7 @@ async fn data_survive_a_restart_and_one_folder_has_one_emulator() {
         .await;
     assert_eq!(
         found["value"],
-        json!([{"@search.score": 0.05000000074505806, "id": "1", "n": 5, "title": "fruit"}])
+        json!([{"@search.score": 0.05000000447034836, "id": "1", "n": 5, "title": "fruit"}])
     );
     let (status, body) = emulator.send("DELETE", "/indexes('docs')", Value::Null).await;
     assert_eq!((status, body["error"]["code"].as_str()), (400, Some("OperationNotAllowed")));
