@@ -4,36 +4,27 @@
 //! `rag-api model fetch`. Answers are extractive, questions and documents are the project's own.
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
+mod load;
 mod times;
 
 use std::{
-    collections::BTreeMap,
-    error::Error,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
+use load::{Load, Outcome, bodies, client, milliseconds, model_dir, project};
 use rag_api::{
     app,
     config::{Config, EnvReader},
-    http,
-    ingest::{Ingestion, extract::WorkerCommand},
+    ingest::{Ingestion, Plan, Shard, extract::WorkerCommand},
 };
-use reqwest::Client;
 use times::Times;
-use tokio::net::TcpListener;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The binary under test, which also reads PDF files for the ingestion.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rag-api");
-const QUESTIONS: usize = 20;
 const PROBE_INTERVAL: Duration = Duration::from_millis(10);
 const HEALTH_LIMIT_MS: f64 = 50.0;
 
@@ -73,63 +64,17 @@ async fn start(index_dir: &Path) -> Outcome<SocketAddr> {
     let (index_dir, model_dir) = (index_dir.to_string_lossy(), model_dir());
     let variables = [("INDEX_DIR", &*index_dir), ("MODEL_DIR", &*model_dir.to_string_lossy())];
     let config = Config::read(EnvReader::from_pairs(variables))?;
-    let writer = app::writer(&config.search, Duration::ZERO)?;
+    let writer = app::writer(&config.search, Duration::ZERO, &app::metrics(&config)?).await?;
     let ingestion =
         Ingestion::new(app::embedder(&config.embedding)?, &config.ingest, WorkerCommand::new(PROGRAM));
-    let report =
-        ingestion.run(&[project().join("data")], false, writer, std::future::pending(), |_| {}).await?;
+    let paths = [project().join("data")];
+    let plan = Plan { paths: &paths, prune: false, shard: Shard::default() };
+    let report = ingestion.run(plan, writer, std::future::pending(), |_| {}).await?;
     println!("{} files, {} chunks", report.files.len(), report.chunks);
     if report.failed() > 0 {
         return Err("a file of data/ was not indexed".into());
     }
-    let state = app::state(&config)?;
-    state.rag.warm_up().await?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(http::serve(listener, http::router(state), std::future::pending(), Duration::ZERO));
-    Ok(address)
-}
-
-struct Load {
-    runtime: tokio::runtime::Runtime,
-    bodies: Arc<Vec<String>>,
-    address: SocketAddr,
-}
-
-impl Load {
-    /// Clients that each send their next question when they have the reply, on a connection of their own.
-    fn send(&self, route: &str, clients: usize, time: Duration) -> Outcome<String> {
-        let start = Instant::now();
-        let client = |number| {
-            let (bodies, url) = (Arc::clone(&self.bodies), format!("http://{}{route}", self.address));
-            self.runtime.spawn(async move {
-                let client = client()?;
-                let mut replies = Vec::new();
-                for body in bodies.iter().cycle().skip(number * 7) {
-                    let asked = Instant::now();
-                    if asked - start >= time {
-                        break;
-                    }
-                    let request = client.post(&url).header("content-type", "application/json");
-                    let reply = request.body(body.clone()).send().await?;
-                    let status = reply.status().as_u16();
-                    reply.bytes().await?;
-                    replies.push((status, milliseconds(asked)));
-                }
-                Ok::<_, reqwest::Error>(replies)
-            })
-        };
-        let tasks: Vec<_> = (0..clients).map(client).collect();
-        let (mut times, mut statuses) = (Vec::new(), BTreeMap::<u16, usize>::new());
-        for task in tasks {
-            for (status, time) in self.runtime.block_on(task)?? {
-                *statuses.entry(status).or_default() += 1;
-                times.push(time);
-            }
-        }
-        let (rate, times) = (times.len() as f64 / start.elapsed().as_secs_f64(), Times::sorted(times));
-        Ok(format!("{route:<8} {clients:>7} {times} {rate:>11.1}  {statuses:?}"))
-    }
+    load::serve(&config).await
 }
 
 /// Runs `work` while a connection of its own asks for `/health` every 10 ms.
@@ -168,31 +113,4 @@ fn ingestion(index_dir: &Path) -> Option<Command> {
     command.arg("ingest").arg(&corpus).env("INDEX_DIR", index_dir).env("MODEL_DIR", model_dir());
     command.stdout(Stdio::null()).stderr(Stdio::null());
     corpus.exists().then_some(command)
-}
-
-/// Realistic questions about `data/`.
-fn bodies() -> Outcome<Arc<Vec<String>>> {
-    let lines = std::fs::read_to_string(project().join("tests/golden/queries.jsonl"))?;
-    let body = |line| -> Outcome<String> {
-        let query: serde_json::Value = serde_json::from_str(line)?;
-        Ok(serde_json::json!({ "question": query["text"] }).to_string())
-    };
-    Ok(Arc::new(lines.lines().take(QUESTIONS).map(body).collect::<Outcome<_>>()?))
-}
-
-/// One kept connection; a proxy of the environment has no business here.
-fn client() -> reqwest::Result<Client> {
-    Client::builder().no_proxy().pool_max_idle_per_host(1).build()
-}
-
-fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn model_dir() -> PathBuf {
-    std::env::var_os("MODEL_DIR").map_or_else(|| project().join("model"), PathBuf::from)
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }

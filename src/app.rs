@@ -1,12 +1,12 @@
 //! Assembly: configuration to components; the only place that picks implementations.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{Config, EmbeddingConfig, SearchBackend},
+    config::{AzureConfig, Config, EmbeddingConfig, SearchBackend},
     domain::EMBEDDING_DIMENSION,
     embedding::{Embedder, MODEL_ID, MiniLm, WEIGHTS_SHA256},
     generation::OpenAi,
@@ -14,7 +14,8 @@ use crate::{
     ingest::{Ingestion, chunk::CHUNKER_VERSION, extract::WorkerCommand},
     rag::{Parts, Rag},
     retrieval::{
-        Fingerprint,
+        Fingerprint, IndexWriter, Retriever,
+        azure::{AzureAdmin, AzureIndex, AzureWriter},
         local::{LocalIndex, LocalWriter},
     },
     telemetry::Metrics,
@@ -38,20 +39,35 @@ pub fn embedder(config: &EmbeddingConfig) -> Result<Embedder> {
     Ok(Embedder::start(model, config.queue_capacity)?)
 }
 
-/// Opens the index for reading.
-pub fn index(config: &SearchBackend) -> Result<LocalIndex> {
-    let SearchBackend::Local { dir } = config;
-    Ok(LocalIndex::open(dir, fingerprint())?)
+/// Opens the index for reading. That of a search service is first asked when it is used; needs a runtime.
+pub fn index(config: &SearchBackend, metrics: &Metrics) -> Result<Retriever> {
+    Ok(match config {
+        SearchBackend::Local { dir } => Retriever::Local(LocalIndex::open(dir, fingerprint())?),
+        SearchBackend::Azure(config) => {
+            Retriever::Azure(AzureIndex::connect(config, fingerprint(), metrics.clone())?)
+        }
+    })
 }
 
-/// Opens the index for writing, waiting for another writer at most `wait`.
-pub fn writer(config: &SearchBackend, wait: Duration) -> Result<LocalWriter> {
-    let SearchBackend::Local { dir } = config;
-    open_writer(dir, wait)
+/// Opens the index for writing; the local one waits for another writer at most `wait`.
+pub async fn writer(config: &SearchBackend, wait: Duration, metrics: &Metrics) -> Result<IndexWriter> {
+    match config {
+        SearchBackend::Local { dir } => {
+            let writer = tokio::task::block_in_place(|| LocalWriter::open(dir, &fingerprint(), wait));
+            let writer = writer.with_context(|| format!("cannot write to {}", dir.display()))?;
+            Ok(IndexWriter::Local(writer))
+        }
+        SearchBackend::Azure(config) => {
+            let writer = AzureWriter::open(config, &fingerprint(), metrics.clone()).await;
+            let writer = writer.with_context(|| format!("cannot write to the index {}", config.index))?;
+            Ok(IndexWriter::Azure(Box::new(writer)))
+        }
+    }
 }
 
-fn open_writer(dir: &Path, wait: Duration) -> Result<LocalWriter> {
-    LocalWriter::open(dir, &fingerprint(), wait).with_context(|| format!("cannot write to {}", dir.display()))
+/// The administration of a search service's indexes.
+pub fn admin(config: &AzureConfig, metrics: &Metrics) -> Result<AzureAdmin> {
+    Ok(AzureAdmin::connect(config, fingerprint(), metrics.clone())?)
 }
 
 /// The way of files into an index.
@@ -69,7 +85,7 @@ pub fn rag(config: &Config, metrics: Metrics) -> Result<Rag> {
     let llm_deadline = timeout - reserve;
     Ok(Rag::new(Parts {
         embedder: embedder(&config.embedding)?,
-        index: index(&config.search)?,
+        index: index(&config.search, &metrics)?,
         llm,
         retrieval: config.retrieval.clone(),
         llm_deadline,

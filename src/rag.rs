@@ -10,11 +10,11 @@ use crate::{
     domain::{Answer, Embedding, Filter, History, Hit, Question, SearchMode, TopK, VectorWeight},
     embedding::Embedder,
     generation::{self, LlmError, OpenAi},
-    retrieval::{SearchRequest, local::LocalIndex},
+    retrieval::{Retriever, SearchRequest},
     telemetry::Metrics,
 };
 // The errors pass through to those who sit above this room and must not reach below it.
-pub use crate::{embedding::EmbeddingError, retrieval::RetrievalError};
+pub use crate::{embedding::EmbeddingError, retrieval::RetrievalError, upstream::BreakerState};
 
 /// What a caller asks, parsed.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ pub struct Rag {
 /// What questions are answered with.
 pub struct Parts {
     pub embedder: Embedder,
-    pub index: LocalIndex,
+    pub index: Retriever,
     /// `None`: answers are extractive.
     pub llm: Option<OpenAi>,
     pub retrieval: RetrievalConfig,
@@ -121,11 +121,18 @@ impl Rag {
     /// What is missing before questions can be answered; empty: ready. Embeds nothing.
     pub fn missing(&self) -> Vec<String> {
         let in_words = |problem: RetrievalError| match problem {
-            RetrievalError::Missing | RetrievalError::Incompatible(_) => problem.to_string(),
-            // Others may name files, and this text goes to whoever asks.
-            _ => "the index cannot be read; the log says why".to_owned(),
+            // These may name files, and this text goes to whoever asks.
+            RetrievalError::Index(_) | RetrievalError::Busy(_) => {
+                "the index cannot be read; the log says why".to_owned()
+            }
+            _ => problem.to_string(),
         };
         self.parts.index.problem().map(in_words).into_iter().collect()
+    }
+
+    /// How requests to the search service are faring; `None` where there is none.
+    pub fn search_breaker(&self) -> Option<BreakerState> {
+        self.parts.index.breaker()
     }
 
     /// For `/metrics`: jobs waiting for the model, chunks indexed.
@@ -148,22 +155,15 @@ impl Rag {
             None
         };
         let searching = Instant::now();
-        let (parts, job) = (Arc::clone(&self.parts), (query.clone(), vector.clone()));
-        let search = move || {
-            let (query, vector) = job;
-            let request = SearchRequest {
-                text: query.question.as_str(),
-                vector: vector.as_ref(),
-                mode: query.mode,
-                top: query.top_k.get(),
-                filter: &query.filter,
-                vector_weight: query.vector_weight.or(parts.retrieval.vector_weight),
-            };
-            parts.index.search(&request)
+        let request = SearchRequest {
+            text: query.question.as_str(),
+            vector: vector.as_ref(),
+            mode: query.mode,
+            top: query.top_k.get(),
+            filter: &query.filter,
+            vector_weight: query.vector_weight.or(self.parts.retrieval.vector_weight),
         };
-        let found = tokio::task::spawn_blocking(search)
-            .await
-            .map_err(|error| RetrievalError::Index(format!("the search failed: {error}")))??;
+        let found = self.parts.index.search(&request).await?;
         timings.search = searching.elapsed();
         timings.total = start.elapsed();
         self.parts.metrics.observe_search(query.mode.as_str(), timings.search);

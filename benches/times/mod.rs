@@ -20,6 +20,6 @@ impl Times {
 
 impl std::fmt::Display for Times {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:>8.2} {:>8.2} {:>8.2}", self.at(0.5), self.at(0.95), self.at(0.99))
+        write!(f, "{:>8.2} {:>8.2} {:>8.2}", self.median(), self.at(0.95), self.at(0.99))
     }
 }

@@ -30,13 +30,17 @@ impl Check {
             "model",
             model.map(|()| format!("{}, SHA-256 verified", dir.display())).map_err(|e| e.to_string()),
         ));
-        let SearchBackend::Local { dir } = &config.search;
-        let index = app::index(&config.search)?;
+        let index = app::index(&config.search, &app::metrics(config)?)?;
+        index.refresh().await;
+        let place = match &config.search {
+            SearchBackend::Local { dir } => dir.display().to_string(),
+            SearchBackend::Azure(azure) => format!("{} at {}", azure.index, azure.endpoint),
+        };
         lines.push((
             "index",
             match index.problem() {
-                None => Ok(format!("{}, {} chunks", dir.display(), index.chunk_count())),
-                Some(problem) => Err(problem.to_string()),
+                None => Ok(format!("{place}, {} chunks", index.chunk_count())),
+                Some(problem) => Err(format!("{place}: {problem}")),
             },
         ));
         lines.push((

@@ -96,7 +96,7 @@ fn write(path: &Path, report: &Report) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn print(report: &Report) {
+pub(super) fn print(report: &Report) {
     say!(
         "{}: {} documents, {} chunks, {} queries, indexed in {:.1} s",
         report.dataset,

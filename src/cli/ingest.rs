@@ -15,7 +15,8 @@ use super::FAILED;
 use crate::{
     app,
     config::Config,
-    ingest::{FileReport, IngestError, Progress, Report},
+    ingest::{FileReport, IngestError, Ingestion, Plan, Progress, Report, Shard},
+    retrieval::IndexWriter,
 };
 
 /// Index documents: PDF, Markdown and text
@@ -26,7 +27,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  rag-api ingest                        index data/\n  rag-api ingest docs/ --prune          \
-                        and drop what is not in docs/ any more\n  rag-api ingest a.pdf b.md --report r.json"
+                        and drop what is not in docs/ any more\n  rag-api ingest a.pdf b.md --report r.json\n  rag-api ingest docs/ --shard 1/2      \
+                        one half; another job takes --shard 2/2"
 )]
 pub(super) struct Ingest {
     /// Folders or files
@@ -35,6 +37,9 @@ pub(super) struct Ingest {
     /// Also drop from the index every document that was not found under PATHS; name all your folders at once
     #[arg(long)]
     prune: bool,
+    /// Index only this part of the files, so that N jobs share the work: 1/4, 2/4, 3/4, 4/4
+    #[arg(long, value_name = "I/N", default_value = "1/1", hide_default_value = true)]
+    shard: Shard,
     /// Write what became of each file as JSON
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
@@ -45,30 +50,36 @@ pub(super) struct Ingest {
 
 impl Ingest {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
-        let writer =
-            tokio::task::block_in_place(|| app::writer(&config.search, Duration::from_secs(self.wait)))?;
+        let wait = Duration::from_secs(self.wait);
+        let writer = app::writer(&config.search, wait, &app::metrics(config)?).await?;
         let embedder = tokio::task::block_in_place(|| app::embedder(&config.embedding))?;
         let ingestion = app::ingestion(config, embedder)?;
-        let mut display = Display::new();
-        let report =
-            ingestion.run(&self.paths, self.prune, writer, interrupted(), |event| display.show(&event)).await;
-        display.finish();
-        let report = match report {
-            Err(error @ (IngestError::Path(_) | IngestError::NothingToKeep)) => return Err(error.into()),
-            other => {
-                other.context("the ingestion stopped; what was complete is kept, run it again to continue")?
-            }
-        };
-        if report.files.is_empty() {
-            eprintln!("there is no PDF, Markdown or text file under the given paths");
-        }
+        let plan = Plan { paths: &self.paths, prune: self.prune, shard: self.shard };
+        let report = watched(&ingestion, plan, writer).await?;
         if let Some(path) = &self.report {
             let json = serde_json::to_string_pretty(&report)?;
             std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        eprintln!("{}", summary(&report));
         Ok(if report.failed() > 0 || report.interrupted { FAILED } else { ExitCode::SUCCESS })
     }
+}
+
+/// Runs an ingestion as people want to see it: progress, a way to stop it, a summary.
+pub(super) async fn watched(ingestion: &Ingestion, plan: Plan<'_>, writer: IndexWriter) -> Result<Report> {
+    let mut display = Display::new();
+    let report = ingestion.run(plan, writer, interrupted(), |event| display.show(&event)).await;
+    display.finish();
+    let report = match report {
+        Err(error @ (IngestError::Path(_) | IngestError::NothingToKeep)) => return Err(error.into()),
+        other => {
+            other.context("the ingestion stopped; what was complete is kept, run it again to continue")?
+        }
+    };
+    if report.files.is_empty() {
+        eprintln!("there is no PDF, Markdown or text file under the given paths");
+    }
+    eprintln!("{}", summary(&report));
+    Ok(report)
 }
 
 /// Resolves at the first Ctrl-C or SIGTERM; the second Ctrl-C ends the process at once.

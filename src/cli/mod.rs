@@ -21,6 +21,7 @@ mod ingest;
 mod model;
 mod options;
 mod query;
+mod rebuild;
 mod search;
 mod serve;
 mod threads;
@@ -136,7 +137,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         match command {
             Command::Serve(command) => command.run(&config).await,
             Command::Ingest(command) => command.run(&config).await,
-            Command::Index(command) => command.run(&config),
+            Command::Index(command) => command.run(&config).await,
             Command::Query(command) => command.run(&config).await,
             Command::Search(command) => command.run(&config).await,
             Command::Evaluate(command) => command.run(&config).await,

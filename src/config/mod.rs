@@ -5,11 +5,13 @@
 
 mod emulator;
 mod env;
+mod search;
 mod sections;
 
 pub use emulator::EmulatorConfig;
 pub use env::{ConfigError, EnvReader};
+pub use search::{AzureAuth, AzureConfig, EntraConfig, Identity, Quantization, SearchBackend};
 pub use sections::{
     ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, LogFormat, RetrievalConfig,
-    SearchBackend, ServerConfig, ServiceInfo, TelemetryConfig,
+    ServerConfig, ServiceInfo, TelemetryConfig,
 };

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{ConfigError, EnvReader};
+use super::{ConfigError, EnvReader, SearchBackend};
 use crate::domain::VectorWeight;
 
 /// Everything the process was told.
@@ -155,29 +155,6 @@ impl EmbeddingConfig {
             model_dir: env.text_or("MODEL_DIR", "model").into(),
             queue_capacity: env.parsed("EMBEDDING_QUEUE_CAPACITY", 1..=10_000, "1 to 10000").unwrap_or(256),
         }
-    }
-}
-
-/// Where passages live.
-#[derive(Debug, Clone)]
-pub enum SearchBackend {
-    /// The embedded index in this folder.
-    Local { dir: PathBuf },
-}
-
-impl SearchBackend {
-    fn read(env: &mut EnvReader) -> Self {
-        let endpoint = env.text("AZURE_SEARCH_ENDPOINT");
-        let dir = env.text_or("INDEX_DIR", ".rag/index").into();
-        let azure = "this version has the local index only; set SEARCH_BACKEND=local";
-        match env.text_or("SEARCH_BACKEND", "auto").as_str() {
-            "local" => {}
-            "auto" if endpoint.is_none() => {}
-            "auto" => env.mistake("AZURE_SEARCH_ENDPOINT", format!("is set, but {azure}")),
-            "azure" => env.mistake("SEARCH_BACKEND", format!("is azure, but {azure}")),
-            other => env.mistake("SEARCH_BACKEND", format!("must be auto, local or azure, not {other:?}")),
-        }
-        Self::Local { dir }
     }
 }
 
@@ -397,14 +374,5 @@ mod tests {
     fn a_key_does_not_print() {
         let config = read(&[("OPENAI_API_KEY", "sk-hidden"), ("OPENAI_MODEL", "m")]).unwrap();
         assert!(!format!("{config:?}").contains("sk-hidden"));
-    }
-
-    #[test]
-    fn azure_is_refused_until_it_exists() {
-        assert!(read(&[("AZURE_SEARCH_ENDPOINT", "https://x.search.windows.net")]).is_err());
-        assert!(
-            read(&[("AZURE_SEARCH_ENDPOINT", "https://x.search.windows.net"), ("SEARCH_BACKEND", "local")])
-                .is_ok()
-        );
     }
 }

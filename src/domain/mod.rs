@@ -19,4 +19,6 @@ pub struct Hit {
     /// Cosine similarity between question and passage in -1..=1; `None` where the question was
     /// not embedded (keyword mode).
     pub cosine: Option<f32>,
+    /// The sentences a semantic ranker chose, verbatim; `None` where none was asked.
+    pub caption: Option<String>,
 }

@@ -16,9 +16,9 @@ use crate::{
     domain::{Filter, Hit, InvalidInput, Question, SearchMode, VectorWeight},
     embedding::{Embedder, EmbeddingError},
     generation,
-    ingest::{IngestError, Ingestion},
+    ingest::{IngestError, Ingestion, Plan, Shard},
     retrieval::{
-        Fingerprint, RetrievalError, SearchRequest,
+        Fingerprint, IndexWriter, RetrievalError, Retriever, SearchRequest,
         local::{LocalIndex, LocalWriter},
     },
 };
@@ -88,11 +88,11 @@ impl Calibration {
     }
 }
 
-/// A collection in a temporary index.
+/// A collection and the index that is asked.
 pub struct Runner {
     dataset: Dataset,
     embedder: Embedder,
-    index: LocalIndex,
+    index: Retriever,
     vector_weight: Option<VectorWeight>,
     documents: usize,
     index_seconds: f64,
@@ -110,7 +110,7 @@ impl Runner {
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Self, EvaluationError> {
         let start = Instant::now();
-        let mut writer = LocalWriter::open(dir, &fingerprint, Duration::ZERO)?;
+        let mut writer = IndexWriter::Local(LocalWriter::open(dir, &fingerprint, Duration::ZERO)?);
         let documents = match &dataset.corpus {
             Corpus::Folder { path, .. } => {
                 let (mut done, mut all) = (0, 0);
@@ -122,7 +122,8 @@ impl Runner {
                     progress(done, all);
                 };
                 let paths = [PathBuf::clone(path)];
-                let report = ingestion.run(&paths, false, writer, std::future::pending(), count).await?;
+                let plan = Plan { paths: &paths, prune: false, shard: Shard::default() };
+                let report = ingestion.run(plan, writer, std::future::pending(), count).await?;
                 report.files.len()
             }
             Corpus::Lines(path) => {
@@ -133,18 +134,29 @@ impl Runner {
                     .buffer_unordered(DOCUMENTS_AT_ONCE);
                 let mut done = 0;
                 while let Some(source) = embedded.next().await {
-                    writer.replace(source?)?;
+                    writer.replace(source?).await?;
                     done += 1;
                     progress(done, all);
                 }
                 drop(embedded);
-                writer.finish()?;
+                writer.finish().await?;
                 all
             }
         };
-        let index = LocalIndex::open(dir, fingerprint)?;
+        let index = Retriever::Local(LocalIndex::open(dir, fingerprint)?);
         let index_seconds = start.elapsed().as_secs_f64();
         Ok(Self { dataset, embedder, index, vector_weight, documents, index_seconds })
+    }
+
+    /// Asks an index that is there already and holds the collection's documents under the names the
+    /// judgments use.
+    pub fn over(
+        dataset: Dataset,
+        index: Retriever,
+        embedder: Embedder,
+        vector_weight: Option<VectorWeight>,
+    ) -> Self {
+        Self { dataset, embedder, index, vector_weight, documents: 0, index_seconds: 0.0 }
     }
 
     /// Asks every judged question in every mode. `run_file` gets the ranked documents of each mode in
@@ -176,12 +188,12 @@ impl Runner {
                     vector_weight: self.vector_weight,
                 };
                 let start = Instant::now();
-                self.index.search(&request)?;
+                self.index.search(&request).await?;
                 let embedding_time =
                     if mode == SearchMode::Keyword { Duration::ZERO } else { *embedding_time };
                 times.push((start.elapsed() + embedding_time).as_secs_f64() * 1e3);
-                let ranked =
-                    self.by_document(&self.index.search(&SearchRequest { top: DEPTH, ..request })?.hits);
+                let found = self.index.search(&SearchRequest { top: DEPTH, ..request }).await?;
+                let ranked = self.by_document(&found.hits);
                 for (rank, (id, score)) in ranked.iter().enumerate() {
                     lines.push_str(&format!("{}\tQ0\t{id}\t{}\t{score}\trag-api\n", query.id, rank + 1));
                 }
@@ -220,17 +232,17 @@ impl Runner {
         let mut best = Vec::new();
         for query in queries {
             let vector = self.embedder.embed_now(vec![query.text.clone()]).await?.remove(0);
-            let hits = self.index.search(&SearchRequest {
+            let request = SearchRequest {
                 text: &query.text,
                 vector: Some(&vector),
                 mode: SearchMode::Hybrid,
                 top: 3,
                 filter: &Filter::default(),
                 vector_weight: self.vector_weight,
-            })?;
-            let hits = hits.hits;
+            };
+            let found = self.index.search(&request).await?;
             let question = Question::parse(&query.text)?;
-            best.push(generation::evidence(&question, &hits));
+            best.push(generation::evidence(&question, &found.hits));
         }
         Ok(best)
     }

@@ -126,7 +126,7 @@ mod testing {
             tags: Vec::new(),
             created_at: String::new(),
         };
-        Hit { chunk, score: 1.0, cosine: Some(0.5) }
+        Hit { chunk, score: 1.0, cosine: Some(0.5), caption: None }
     }
 
     pub fn history(turns: Vec<Turn>) -> History {

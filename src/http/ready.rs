@@ -13,7 +13,11 @@ use super::{
 pub async fn ready(State(state): State<Arc<AppState>>) -> Result<Json<Value>, Problem> {
     let missing = state.rag.missing();
     if missing.is_empty() {
-        return Ok(Json(json!({"status": "ready"})));
+        let mut ready = json!({"status": "ready"});
+        if let Some(state) = state.rag.search_breaker() {
+            ready["breakers"] = json!({"azure_search": state.as_str()});
+        }
+        return Ok(Json(ready));
     }
     let detail = format!("missing: {}", missing.join("; "));
     Err(Problem { missing, ..Problem::new(Code::NotReady, detail) })

@@ -226,7 +226,7 @@ mod tests {
             tags: Vec::new(),
             created_at: String::new(),
         };
-        Hit { chunk, score: 1.0 / 30.0, cosine: Some(0.5) }
+        Hit { chunk, score: 1.0 / 30.0, cosine: Some(0.5), caption: None }
     }
 
     fn timings() -> Timings {

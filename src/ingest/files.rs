@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io,
     path::{Path, PathBuf},
+    str::FromStr,
 };
+
+use sha2::{Digest, Sha256};
 
 use super::extract::Format;
 
@@ -22,6 +25,43 @@ pub struct Found {
     pub files: Vec<SourceFile>,
     /// Path and reason of what cannot be read at all.
     pub problems: Vec<(String, String)>,
+}
+
+/// One of several equal parts of a corpus, so that as many jobs can share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    number: u32,
+    of: u32,
+}
+
+impl Shard {
+    /// Whether a source belongs here: by the hash of its name, so that every job sees it alike and no
+    /// other file moves when one comes or goes.
+    pub fn holds(self, source: &str) -> bool {
+        let digest = Sha256::digest(source);
+        let hash = digest.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte));
+        hash % u64::from(self.of) == u64::from(self.number - 1)
+    }
+}
+
+/// The whole corpus.
+impl Default for Shard {
+    fn default() -> Self {
+        Self { number: 1, of: 1 }
+    }
+}
+
+/// `I/N`, with I from 1 to N.
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((number, of)) if (1..=of).contains(&number) && of <= 10_000 => Ok(Self { number, of }),
+            _ => Err("must be I/N with I from 1 to N, as in 2/4".to_owned()),
+        }
+    }
 }
 
 /// Finds readable files under `paths`. Hidden files and what a `.ragignore` excludes are left out of
@@ -87,6 +127,23 @@ fn relative(root: &Path, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shards_part_a_corpus_without_overlap_or_gap() {
+        let shards: Vec<Shard> = (1..=4).map(|i| format!("{i}/4").parse().unwrap()).collect();
+        let mut sizes = [0; 4];
+        for file in 0..400 {
+            let source = format!("folder/{file}.md");
+            let holders: Vec<usize> = (0..4).filter(|&i| shards[i].holds(&source)).collect();
+            assert_eq!(holders.len(), 1, "{source}");
+            sizes[holders[0]] += 1;
+        }
+        assert!(sizes.iter().all(|&size| size > 60), "{sizes:?}");
+        assert!(Shard::default().holds("any"));
+        for wrong in ["", "1", "0/2", "3/2", "1/0", "a/b", "-1/2", "1/2/3", "1/99999"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn folders_are_walked_in_order_and_names_are_relative() {

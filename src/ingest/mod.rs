@@ -7,6 +7,6 @@ mod language;
 mod pipeline;
 mod report;
 
-pub use files::{SourceFile, find};
-pub use pipeline::{Document, IngestError, Ingestion, Progress};
+pub use files::{Shard, SourceFile, find};
+pub use pipeline::{Document, IngestError, Ingestion, Plan, Progress};
 pub use report::{FileReport, Report};

@@ -11,12 +11,15 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::{io::AsyncReadExt, sync::Semaphore};
+use tokio::{
+    io::AsyncReadExt,
+    sync::{Semaphore, mpsc},
+};
 
 use super::{
     chunk::{Chunker, Markup, Passage},
     extract::{self, ExtractError, Extracted, Format, Limits, WorkerCommand},
-    files::{SourceFile, find},
+    files::{Shard, SourceFile, find},
     language,
     report::{FileReport, Report},
 };
@@ -24,7 +27,7 @@ use crate::{
     config::IngestConfig,
     domain::{Chunk, ChunkId},
     embedding::{Embedder, EmbeddingError},
-    retrieval::{RetrievalError, SourceChunks, local::LocalWriter},
+    retrieval::{IndexWriter, RetrievalError, SourceChunks},
 };
 
 /// Sources between reading and writing at once; what bounds the memory of a run.
@@ -62,6 +65,18 @@ pub struct Document {
     pub text: String,
 }
 
+/// Which files a run looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    pub paths: &'a [PathBuf],
+    /// Take out sources whose file is gone.
+    pub prune: bool,
+    pub shard: Shard,
+}
+
+/// A source on its way to the writer; the content is absent when there is nothing to write.
+type Prepared = (FileReport, Option<SourceChunks>);
+
 /// Everything a run needs but the index.
 #[derive(Clone)]
 pub struct Ingestion {
@@ -87,23 +102,24 @@ impl Ingestion {
         }
     }
 
-    /// Brings the index up to date with the files under `paths`. Resolving `stop` ends the run early:
+    /// Brings the index up to date with the files of the plan. Resolving `stop` ends the run early:
     /// sources that are complete are committed, others are left for the next run.
     ///
-    /// Writing blocks; call it on a multi-threaded runtime.
+    /// Writing may block; call it on a multi-threaded runtime.
     pub async fn run(
         &self,
-        paths: &[PathBuf],
-        prune: bool,
-        mut writer: LocalWriter,
+        plan: Plan<'_>,
+        mut writer: IndexWriter,
         stop: impl Future<Output = ()>,
         mut progress: impl FnMut(Progress<'_>),
     ) -> Result<Report, IngestError> {
         let start = Instant::now();
-        let found = find(paths)?;
+        let Plan { paths, prune, shard } = plan;
+        let mut found = find(paths)?;
         if prune && found.files.is_empty() {
             return Err(IngestError::NothingToKeep);
         }
+        found.files.retain(|file| shard.holds(&file.source));
         progress(Progress::Found { files: found.files.len() });
         // What could not be looked at is not known to be gone.
         let saw_everything = found.problems.is_empty();
@@ -131,49 +147,73 @@ impl Ingestion {
             })
             .buffer_unordered(SOURCES_AT_ONCE)
             .take_until(stop);
-        let mut prepared = std::pin::pin!(prepared);
+        // Reading and embedding go on while a search service takes its time with what it was sent.
+        let (send, receive) = mpsc::channel(1);
+        let prepare = async {
+            let mut prepared = std::pin::pin!(prepared);
+            while let Some(source) = prepared.next().await {
+                if send.send(source).await.is_err() {
+                    break;
+                }
+            }
+            drop(send);
+        };
+        let write = self.write(receive, &mut writer, &mut report, &mut progress);
+        let ((), uncommitted) = futures_util::future::join(prepare, write).await;
+        let uncommitted = uncommitted?;
+        report.interrupted = report.files.len() < expected;
+        if prune && !saw_everything {
+            tracing::warn!("nothing is pruned, because some folder could not be read");
+        }
+        if prune && saw_everything && !report.interrupted {
+            let gone = |source: &&String| shard.holds(source) && !present.contains(*source);
+            report.removed = writer.known_sources().keys().filter(gone).cloned().collect();
+            report.removed.sort();
+            for source in &report.removed {
+                writer.remove(source).await?;
+            }
+        }
+        if report.chunks > 0 || uncommitted > 0 || !report.removed.is_empty() {
+            writer.finish().await?;
+        }
+        report.files.sort_by(|a, b| a.source.cmp(&b.source));
+        report.seconds = start.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// Writes sources as they come; gives how much of them is not committed at the end.
+    async fn write(
+        &self,
+        mut prepared: mpsc::Receiver<Result<Prepared, IngestError>>,
+        writer: &mut IndexWriter,
+        report: &mut Report,
+        mut progress: impl FnMut(Progress<'_>),
+    ) -> Result<u64, IngestError> {
         let (mut uncommitted, mut last_commit) = (0, Instant::now());
-        while let Some(prepared) = prepared.next().await {
+        while let Some(prepared) = prepared.recv().await {
             let (file, content) = match prepared {
                 Ok(prepared) => prepared,
                 Err(error) => {
                     // The sources before it are whole, and were reported as done.
-                    tokio::task::block_in_place(|| writer.commit())?;
+                    writer.commit().await?;
                     return Err(error);
                 }
             };
             if let Some(content) = content {
                 uncommitted += content.chunks.len() as u64 + 1;
                 report.chunks += content.chunks.len() as u64;
-                tokio::task::block_in_place(|| writer.replace(content))?;
+                writer.replace(content).await?;
             }
             progress(Progress::File(&file));
             report.files.push(file);
             if uncommitted >= COMMIT_CHUNKS
                 || (uncommitted > 0 && last_commit.elapsed() >= self.commit_interval)
             {
-                tokio::task::block_in_place(|| writer.commit())?;
+                writer.commit().await?;
                 (uncommitted, last_commit) = (0, Instant::now());
             }
         }
-        report.interrupted = report.files.len() < expected;
-        if prune && !saw_everything {
-            tracing::warn!("nothing is pruned, because some folder could not be read");
-        }
-        if prune && saw_everything && !report.interrupted {
-            report.removed =
-                writer.known_sources().keys().filter(|source| !present.contains(*source)).cloned().collect();
-            report.removed.sort();
-            report.removed.iter().for_each(|source| {
-                writer.remove(source);
-            });
-        }
-        if report.chunks > 0 || uncommitted > 0 || !report.removed.is_empty() {
-            tokio::task::block_in_place(|| writer.finish())?;
-        }
-        report.files.sort_by(|a, b| a.source.cmp(&b.source));
-        report.seconds = start.elapsed().as_secs_f64();
-        Ok(report)
+        Ok(uncommitted)
     }
 
     /// Cuts and embeds a text that is already read.
@@ -185,11 +225,7 @@ impl Ingestion {
     }
 
     /// Everything up to writing. The content is `None` when there is nothing to write.
-    async fn prepare(
-        &self,
-        file: &SourceFile,
-        known: Option<&Remembered>,
-    ) -> Result<(FileReport, Option<SourceChunks>), IngestError> {
+    async fn prepare(&self, file: &SourceFile, known: Option<&Remembered>) -> Result<Prepared, IngestError> {
         let failed = |error: String| FileReport {
             source: file.source.clone(),
             error: Some(error),

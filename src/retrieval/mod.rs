@@ -1,11 +1,15 @@
 //! Passages by question: keyword, vector, and both joined by reciprocal rank fusion.
 
+pub mod azure;
+mod backend;
 pub(crate) mod fusion;
 pub mod local;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use std::time::Duration;
+pub use backend::{IndexWriter, Retriever};
 
 use crate::domain::{Chunk, Embedding, Filter, Hit, SearchMode, VectorWeight};
 

@@ -31,6 +31,8 @@ struct Series {
     answers: IntCounterVec,
     queue_depth: IntGauge,
     chunks: IntGauge,
+    upstream_retries: IntCounterVec,
+    upstream_breaker: IntGaugeVec,
     model: String,
 }
 
@@ -82,6 +84,16 @@ impl Metrics {
             )?,
             queue_depth: make.gauge("embedding_queue_depth", "Jobs waiting for the model.")?,
             chunks: make.gauge("index_chunks", "Chunks that can be retrieved.")?,
+            upstream_retries: make.counters(
+                "upstream_retries_total",
+                "Requests to another service that were tried again.",
+                &["upstream"],
+            )?,
+            upstream_breaker: make.gauges(
+                "upstream_breaker_state",
+                "Circuit breaker: 0 closed, 1 half-open, 2 open.",
+                &["upstream"],
+            )?,
             model: llm_model.unwrap_or("none").to_owned(),
             registry: registry.clone(),
         };
@@ -147,6 +159,22 @@ impl Metrics {
         self.0.answers.with_label_values(&[mode, if grounded { "true" } else { "false" }]).inc();
     }
 
+    /// A service that will be asked.
+    pub fn expect_upstream(&self, name: &'static str) {
+        self.0.upstream_retries.with_label_values(&[name]);
+        self.upstream_breaker_state(name, 0);
+    }
+
+    /// A request to the service `name` is tried again.
+    pub fn upstream_retry(&self, name: &'static str) {
+        self.0.upstream_retries.with_label_values(&[name]).inc();
+    }
+
+    /// 0 closed, 1 half-open, 2 open.
+    pub fn upstream_breaker_state(&self, name: &'static str, state: i64) {
+        self.0.upstream_breaker.with_label_values(&[name]).set(state);
+    }
+
     /// Set when somebody reads, as neither changes by an event of ours.
     pub fn set_gauges(&self, queue_depth: usize, chunks: u64) {
         self.0.queue_depth.set(i64::try_from(queue_depth).unwrap_or(i64::MAX));
@@ -179,6 +207,12 @@ impl Maker<'_> {
         let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
         self.registry.register(Box::new(counters.clone()))?;
         Ok(counters)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, MetricsError> {
+        let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(gauges.clone()))?;
+        Ok(gauges)
     }
 
     fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, MetricsError> {
@@ -215,6 +249,9 @@ mod tests {
         metrics.count_llm_tokens(10, 5);
         metrics.count_answer("extractive", true);
         metrics.set_gauges(7, 42);
+        metrics.expect_upstream("azure_search");
+        metrics.upstream_retry("azure_search");
+        metrics.upstream_breaker_state("azure_search", 2);
         let text = metrics.render().unwrap();
         for line in [
             r#"http_requests_total{method="POST",route="/query",status="200"} 1"#,
@@ -227,6 +264,8 @@ mod tests {
             r#"rag_answers_total{grounded="true",mode="extractive"} 1"#,
             "embedding_queue_depth 7",
             "index_chunks 42",
+            r#"upstream_retries_total{upstream="azure_search"} 1"#,
+            r#"upstream_breaker_state{upstream="azure_search"} 2"#,
             r#"build_info{build_sha="abc",version="1.2.3"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -20,7 +20,7 @@ pub fn hit(source: &str, content: &str) -> Hit {
         tags: Vec::new(),
         created_at: "2026-01-01T00:00:00Z".to_owned(),
     };
-    Hit { chunk, score: 0.03, cosine: Some(0.6) }
+    Hit { chunk, score: 0.03, cosine: Some(0.6), caption: None }
 }
 
 pub fn question(text: &str) -> Question {

@@ -70,6 +70,7 @@ pub(super) fn search(
             chunk: fields.to_chunk(&stored),
             score,
             cosine: request.vector.map(|vector| cosine(snapshot, vector, address)),
+            caption: None,
         });
     }
     Ok(hits)
