@@ -276,10 +276,7 @@ impl Index {
     pub(super) fn visible(&self) -> (Arc<State>, Arc<View>) {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let mut views = lock(&self.views);
-        let now = Instant::now();
-        while views.get(1).is_some_and(|(from, _)| *from <= now) {
-            views.pop_front();
-        }
+        drop_past(&mut views);
         let view = views.front().map_or_else(|| state.table.view(), |(_, view)| view.clone());
         (state.clone(), view)
     }
@@ -289,7 +286,9 @@ impl Index {
         let _writing = lock(&self.writing);
         let state = self.state();
         let result = change(&state);
-        lock(&self.views).push_back((Instant::now() + delay, state.table.view()));
+        let mut views = lock(&self.views);
+        views.push_back((Instant::now() + delay, state.table.view()));
+        drop_past(&mut views);
         result
     }
 
@@ -298,6 +297,14 @@ impl Index {
         let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
         *lock(&self.views) = VecDeque::from([(Instant::now(), state.table.view())]);
         *current = Arc::new(state);
+    }
+}
+
+/// Leaves the view that is seen now in front.
+fn drop_past(views: &mut VecDeque<(Instant, Arc<View>)>) {
+    let now = Instant::now();
+    while views.get(1).is_some_and(|(from, _)| *from <= now) {
+        views.pop_front();
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn search(store: &Store, call: &Call, name: &str, by_url: bool) -> Re
     let body = if by_url { from_url(&call.query)? } else { call.object()? };
     let request = SearchRequest::read(&state.definition, &body)?;
     let Page { head, next, value } = page(&state.definition, &view, &request, &body)?;
-    let mut members = call.context(&format!("docs(*)"));
+    let mut members = call.context("docs(*)");
     members.extend(head);
     let mut link = None;
     if let Some(next) = next {

@@ -1,12 +1,13 @@
 //! Replies with the headers of the service.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{
     body::{Body, Bytes},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
+use futures_util::{StreamExt, stream};
 
 use super::{
     super::refusal::Refusal,
@@ -100,7 +101,12 @@ pub(super) async fn cut(response: Response) -> Response {
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let half = bytes.slice(..bytes.len() / 2);
     let broken = std::io::Error::other("a fault that was asked for");
-    let pieces = futures_util::stream::iter([Ok(half), Err(broken)]);
+    // What is written in one go with the failure would never be sent.
+    let failure = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Err(broken)
+    };
+    let pieces = stream::once(async { Ok(half) }).chain(stream::once(failure));
     Response::from_parts(parts, Body::from_stream(pieces))
 }
 

@@ -140,8 +140,10 @@ mod tests {
         definition::read(body.as_object().unwrap()).unwrap()
     }
 
+    type Row = (String, Value, Option<Vec<f32>>);
+
     /// Applies batches one after the other; gives back the statuses of the last and the documents.
-    fn run(batches: &[Value]) -> (Vec<u16>, Vec<(String, Value, Option<Vec<f32>>)>) {
+    fn run(batches: &[Value]) -> (Vec<u16>, Vec<Row>) {
         let folder = tempfile::tempdir().unwrap();
         let table = Table::open(folder.path(), index().schema()).unwrap();
         let mut statuses = Vec::new();

@@ -12,11 +12,27 @@ pub(super) use eval::Candidate;
 pub(super) use order::Order;
 pub(super) use resolve::{Filter, Resolver};
 
-/// What is wrong with an expression, in the service's words; `Refusal::expression` frames it.
+use super::refusal::Refusal;
+
+/// What is wrong with an expression, in the service's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SyntaxError(pub(super) String);
 
+const NOT_EMULATED: &str = " is not emulated.";
+
 impl SyntaxError {
+    /// `parameter` is `$filter` or `$orderby`.
+    pub(super) fn into_refusal(self, parameter: &str) -> Refusal {
+        match self.0.strip_suffix(NOT_EMULATED) {
+            Some(what) => Refusal::not_emulated(what),
+            None => Refusal::expression(parameter, self.0),
+        }
+    }
+
+    fn not_emulated(what: &str) -> Self {
+        Self(format!("{what}{NOT_EMULATED}"))
+    }
+
     fn at(text: &str, end: usize) -> Self {
         Self(format!("Syntax error at position {} in '{}'.", position(text, end), quoted(text)))
     }

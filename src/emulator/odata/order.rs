@@ -42,7 +42,7 @@ impl Order {
             return Ok(Self { key: Key::Score, descending });
         }
         if name.starts_with("geo.") {
-            return Err(SyntaxError("geo.distance is not emulated.".to_owned()));
+            return Err(SyntaxError::not_emulated("geo.distance"));
         }
         let Some(field) = definition.field(name) else {
             return Err(if name.is_empty() { SyntaxError::at(text, 0) } else { unknown_field(name) });

@@ -276,7 +276,7 @@ fn not_boolean() -> SyntaxError {
 }
 
 fn not_emulated(what: &str) -> SyntaxError {
-    SyntaxError(format!("{what} is not emulated."))
+    SyntaxError::not_emulated(what)
 }
 
 fn wrong(message: &str) -> SyntaxError {

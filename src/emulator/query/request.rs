@@ -77,8 +77,8 @@ impl SearchRequest {
                 }
             },
             vectors,
-            filter: filter.map_err(|error| Refusal::expression("$filter", error.0))?,
-            order: order.map_err(|error| Refusal::expression("$orderby", error.0))?.unwrap_or_default(),
+            filter: filter.map_err(|error| error.into_refusal("$filter"))?,
+            order: order.map_err(|error| error.into_refusal("$orderby"))?.unwrap_or_default(),
             selection: Selection::read(definition, text("select")?.unwrap_or_default())?,
             top: whole(&members, "top", i64::from(i32::MAX))?,
             skip: whole(&members, "skip", MAX_SKIP)?.unwrap_or(0),
