@@ -8,6 +8,11 @@
     reason = "helpers outside of test functions fail tests too, and skips are told on stderr"
 )]
 
+mod azure_identity;
+mod azure_recorded;
+mod azure_server;
+mod azure_wire;
+mod azure_writes;
 mod chunking;
 mod embedding;
 mod house;
