@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     azure_server::{Azure, ask, axis, fingerprint, metrics, source},
-    openai_server::Seen,
+    openai_server::{Reply, Seen},
     support::shared,
 };
 
@@ -208,6 +208,42 @@ async fn requests_are_those_of_the_official_client_but_for_known_differences() {
         );
     }
     assert!(wrong.is_empty(), "\n  {}", wrong.join("\n  "));
+}
+
+#[tokio::test]
+async fn recorded_refusals_are_told_by_their_kind_and_not_in_the_words_of_the_service() {
+    let Some(folder) = shared("azure-search/recorded") else { return };
+    let mut told = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        if !name.starts_with("error-") {
+            continue;
+        }
+        let recorded: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let status = u16::try_from(recorded["response"]["status"].as_u64().unwrap()).unwrap();
+        let body = &recorded["response"]["body"];
+        let server = Azure::start().await;
+        let index = server.reader(|config| config.max_retries = 0).await;
+        server.script([Some(Reply::new(
+            status,
+            if body.is_null() { String::new() } else { body.to_string() },
+        ))]);
+        let filter = Filter::default();
+        let error = index.search(&ask("leave", None, SearchMode::Keyword, &filter)).await.unwrap_err();
+        let expected = match status {
+            401 | 403 => "Unauthorized",
+            404 => "Missing",
+            429 => "Throttled",
+            500.. => "Unavailable",
+            _ => "Rejected",
+        };
+        assert!(format!("{error:?}").starts_with(expected), "{name}: {error:?}");
+        let message = body["error"]["message"].as_str().filter(|message| message.len() > 10);
+        assert!(message.is_none_or(|message| !error.to_string().contains(message)), "{name}: {error}");
+        told += 1;
+    }
+    assert!(told > 10, "{told}");
 }
 
 /// Each kind of request once.

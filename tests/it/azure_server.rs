@@ -276,7 +276,7 @@ fn list(documents: &Documents, body: &Value) -> Reply {
     let filter = body["filter"].as_str().unwrap_or_default();
     let literal = |text: &str| text.trim_matches('\'').replace("''", "'");
     let matches = |document: &Value| {
-        filter.split(" and ").all(|part| {
+        let holds = |part: &str| {
             let [field, op, value] = part.splitn(3, ' ').collect::<Vec<_>>().try_into().unwrap();
             let stored = document.get(field).cloned().unwrap_or(Value::Null);
             let text = stored.as_str().unwrap_or_default();
@@ -288,7 +288,8 @@ fn list(documents: &Documents, body: &Value) -> Reply {
                 "eq" => stored == serde_json::from_str::<Value>(value).unwrap(),
                 other => panic!("{other}"),
             }
-        })
+        };
+        filter.split(" and ").all(|part| part.trim_matches(['(', ')']).split(" or ").any(holds))
     };
     let found: Vec<_> = documents.values().filter(|document| matches(document)).collect();
     let top = usize::try_from(body["top"].as_u64().unwrap()).unwrap();
