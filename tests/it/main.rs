@@ -9,6 +9,11 @@
 )]
 
 mod azure_faults;
+mod azure_identity;
+mod azure_recorded;
+mod azure_server;
+mod azure_wire;
+mod azure_writes;
 mod backends;
 mod chunking;
 mod embedding;

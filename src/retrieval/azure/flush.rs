@@ -1,6 +1,6 @@
 //! The steps by which documents change, in an order that survives a crash between any two of them.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{
     actions::{self, Action},
@@ -14,6 +14,8 @@ use crate::retrieval::{Fingerprint, RetrievalError, SourceChunks};
 /// Deletions become visible to searches after seconds; this often an emptied index is looked through.
 const CLEAR_PASSES: usize = 60;
 const CLEAR_PAUSE: Duration = Duration::from_secs(1);
+/// Sources that one query asks for; hundreds of alternatives would meet the limits of a filter.
+const SOURCES_AT_ONCE: usize = 50;
 
 /// Where documents go.
 pub(super) struct Target<'a> {
@@ -22,7 +24,8 @@ pub(super) struct Target<'a> {
     pub(super) made_with: &'a Fingerprint,
 }
 
-/// Something of a source that may be left from before: its name and ids already known of it.
+/// A source of which something may be left from before, and ids of it that a search may not see yet,
+/// in their order.
 pub(super) struct Before<'a> {
     pub(super) source: &'a str,
     pub(super) ids: Vec<String>,
@@ -47,32 +50,24 @@ impl Target<'_> {
         self.send(firsts).await?;
         let rest = sources.iter().flat_map(|source| source.chunks.iter().skip(1));
         self.send(rest.map(|(chunk, embedding)| documents::chunk(chunk, embedding, self.made_with))).await?;
-        let mut stale = Vec::new();
-        for Before { source, ids } in before {
-            let new: std::collections::HashSet<String> = sources
-                .iter()
-                .filter(|other| other.source == *source)
-                .flat_map(|other| {
-                    other.chunks.iter().map(|(chunk, _)| chunk.id.0.clone()).chain([first_id(other)])
-                })
-                .collect();
-            let found = self.rows_of(source, ids).await?;
-            stale.extend(found.into_iter().filter(|(id, _)| !new.contains(id)).map(|(id, _)| id));
-        }
+        let new: HashSet<String> = sources
+            .iter()
+            .flat_map(|source| {
+                source.chunks.iter().map(|(chunk, _)| chunk.id.0.clone()).chain([first_id(source)])
+            })
+            .collect();
+        let found = self.rows_of(before).await?;
+        let stale: Vec<_> = found.into_iter().map(|(id, _)| id).filter(|id| !new.contains(id)).collect();
         self.send(stale.iter().map(|id| Action::delete(id))).await?;
         self.send(sources.iter().map(|source| documents::mark(&first_id(source), &source.document))).await
     }
 
     /// Takes sources out; what makes them known goes last, so that a crash leaves them known.
     pub(super) async fn remove(&self, sources: &[Before<'_>]) -> Result<(), RetrievalError> {
-        let (mut firsts, mut others) = (Vec::new(), Vec::new());
-        for Before { source, ids } in sources {
-            for (id, first) in self.rows_of(source, ids).await? {
-                if first { &mut firsts } else { &mut others }.push(id);
-            }
-        }
-        self.send(others.iter().map(|id| Action::delete(id))).await?;
-        self.send(firsts.iter().map(|id| Action::delete(id))).await
+        let (firsts, others): (Vec<_>, Vec<_>) =
+            self.rows_of(sources).await?.into_iter().partition(|(_, first)| *first);
+        self.send(others.iter().map(|(id, _)| Action::delete(id))).await?;
+        self.send(firsts.iter().map(|(id, _)| Action::delete(id))).await
     }
 
     /// Empties the index but for the marker, however much it holds.
@@ -101,16 +96,18 @@ impl Target<'_> {
         Err(RetrievalError::Unavailable { reason })
     }
 
-    /// Ids of a source's documents, and whether each is its first. `known` holds ids that a search may
-    /// not see yet.
-    async fn rows_of(&self, source: &str, known: &[String]) -> Result<Vec<(String, bool)>, RetrievalError> {
-        let filter = Expr::text("source", Op::Eq, source);
-        let rows = search::all(self.transport, self.index, &filter, "id,chunkIndex").await?;
-        let mut ids: Vec<_> = rows.into_iter().map(|row| (row.id, row.chunk_index == Some(0))).collect();
-        for (at, id) in known.iter().enumerate() {
-            if !ids.iter().any(|(other, _)| other == id) {
-                ids.push((id.clone(), at == 0));
-            }
+    /// Ids of the sources' documents, and whether each is the first of its source.
+    async fn rows_of(&self, sources: &[Before<'_>]) -> Result<Vec<(String, bool)>, RetrievalError> {
+        let mut ids: Vec<(String, bool)> = Vec::new();
+        for some in sources.chunks(SOURCES_AT_ONCE) {
+            let each = some.iter().map(|before| Expr::text("source", Op::Eq, before.source)).collect();
+            let rows = search::all(self.transport, self.index, &Expr::Or(each), "id,chunkIndex").await?;
+            ids.extend(rows.into_iter().map(|row| (row.id, row.chunk_index == Some(0))));
+        }
+        let seen: HashSet<String> = ids.iter().map(|(id, _)| id.clone()).collect();
+        for before in sources {
+            let unseen = before.ids.iter().enumerate().filter(|(_, id)| !seen.contains(*id));
+            ids.extend(unseen.map(|(at, id)| (id.clone(), at == 0)));
         }
         Ok(ids)
     }

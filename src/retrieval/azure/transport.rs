@@ -142,7 +142,9 @@ impl Transport {
         let patient = self.inner.access == Access::Write;
         let (mut retry, mut last) = (0, None);
         loop {
-            let credential = self.inner.credential.header().await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let credential = tokio::time::timeout(left, self.inner.credential.header());
+            let credential = credential.await.map_err(|_| RetrievalError::Timeout)??;
             if let Err(wait) = breaker.admit(Instant::now()) {
                 if patient && Instant::now() + wait < deadline {
                     tokio::time::sleep(wait).await;
@@ -151,6 +153,7 @@ impl Transport {
                 let reason = "it failed several times in a row and is left alone for some seconds".to_owned();
                 return Err(last.unwrap_or(RetrievalError::Unavailable { reason }));
             }
+            metrics.upstream_breaker_state(UPSTREAM, breaker.state().as_number());
             let attempt = self.inner.attempt(&request, credential, expected, read, deadline).await;
             match &attempt {
                 Err(failure) if failure.passing => breaker.failed(Instant::now(), fastrand::f64()),
