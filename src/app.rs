@@ -60,7 +60,7 @@ pub async fn writer(config: &SearchBackend, wait: Duration, metrics: &Metrics) -
         SearchBackend::Azure(config) => {
             let writer = AzureWriter::open(config, &fingerprint(), metrics.clone()).await;
             let writer = writer.with_context(|| format!("cannot write to the index {}", config.index))?;
-            Ok(IndexWriter::Azure(Box::new(writer)))
+            Ok(IndexWriter::Azure(writer))
         }
     }
 }

@@ -86,20 +86,19 @@ impl Rebuild {
         eprintln!("filling the index {new}");
         let ingestion = app::ingestion(config, embedder.clone())?;
         let plan = Plan { paths: &self.paths, prune: self.into.is_some(), shard: Shard::default() };
-        let report = ingest::watched(&ingestion, plan, IndexWriter::Azure(Box::new(writer)))
-            .await
-            .with_context(&keep)?;
+        let report =
+            ingest::watched(&ingestion, plan, IndexWriter::Azure(writer)).await.with_context(keep)?;
         if report.interrupted {
             bail!("interrupted; {}", keep());
         }
         let index = AzureIndex::connect_index(azure, &new, app::fingerprint(), metrics.clone())?;
         let chunks =
             report.files.iter().filter(|file| file.error.is_none()).map(|file| u64::from(file.chunks)).sum();
-        settle(&index, chunks).await.with_context(&keep)?;
+        settle(&index, chunks).await.with_context(keep)?;
         if let Some(dataset) = dataset {
             let runner =
                 Runner::over(dataset, Retriever::Azure(index), embedder, config.retrieval.vector_weight);
-            let figures = runner.run(None).await.with_context(&keep)?;
+            let figures = runner.run(None).await.with_context(keep)?;
             evaluate::print(&figures);
             let hybrid =
                 figures.modes.get(SearchMode::Hybrid.as_str()).map_or(0.0, |mode| mode.measures.ndcg_10);
@@ -108,7 +107,7 @@ impl Rebuild {
                 return Ok(FAILED);
             }
         }
-        admin.switch_alias(alias, &new).await.with_context(&keep)?;
+        admin.switch_alias(alias, &new).await.with_context(keep)?;
         say!("the alias {alias} now points to {new}, {chunks} chunks");
         if let Some(old) = old {
             say!(

@@ -81,10 +81,10 @@ async fn search_local(index: LocalIndex, request: &SearchRequest<'_>) -> Result<
 
 /// Writes whole sources. What is not committed when it is dropped, or when the process dies, is done
 /// again by the next run. The local one blocks: use it on a multi-threaded runtime.
+#[allow(clippy::large_enum_variant, reason = "a process has one")]
 pub enum IndexWriter {
     Local(LocalWriter),
-    // Larger than a writer is otherwise, and there is one.
-    Azure(Box<AzureWriter>),
+    Azure(AzureWriter),
 }
 
 impl IndexWriter {

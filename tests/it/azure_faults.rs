@@ -154,7 +154,7 @@ async fn a_service_that_stays_broken_is_said_to_be_and_left_alone_and_the_next_r
         write(&emulator.service(&[]), corpus("old")).await.unwrap();
     }
     {
-        let emulator = Emulator::start(dir.path(), &["status=503,on=search"]);
+        let emulator = Emulator::start(dir.path(), &["status=503"]);
         let service = emulator
             .service(&[("AZURE_SEARCH_TIMEOUT_SECONDS", "2"), ("AZURE_SEARCH_DEADLINE_SECONDS", "3")]);
         let index = service.index().await;

@@ -72,7 +72,7 @@ impl Backend {
                 let writer = LocalWriter::open(self.dir.path(), &app::fingerprint(), Duration::ZERO);
                 IndexWriter::Local(writer.unwrap())
             }
-            Some((service, _)) => IndexWriter::Azure(Box::new(service.writer().await)),
+            Some((service, _)) => IndexWriter::Azure(service.writer().await),
         }
     }
 

@@ -60,7 +60,7 @@ async fn same_order(collection: &str) {
     let service = emulator.service(&[]);
     let mut writers = vec![
         IndexWriter::Local(LocalWriter::open(local.path(), &app::fingerprint(), Duration::ZERO).unwrap()),
-        IndexWriter::Azure(Box::new(service.writer().await)),
+        IndexWriter::Azure(service.writer().await),
     ];
     let config = Config::read(EnvReader::from_pairs([])).unwrap();
     let worker = WorkerCommand::new(env!("CARGO_BIN_EXE_rag-api"));

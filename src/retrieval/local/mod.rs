@@ -8,6 +8,7 @@ mod snapshot;
 mod state;
 mod store;
 pub mod table;
+mod terms;
 mod vectors;
 mod writer;
 

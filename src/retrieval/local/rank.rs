@@ -2,74 +2,27 @@
 
 use std::{
     cmp::{Ordering, Reverse},
-    collections::{BinaryHeap, HashMap},
+    collections::BinaryHeap,
 };
 
 use rayon::ThreadPool;
 use tantivy::{
-    DocAddress, DocId, DocSet, Score, SegmentReader, TERMINATED, Term,
+    DocAddress, DocId, DocSet, Score, SegmentReader, TERMINATED,
     collector::{Collector, SegmentCollector},
-    query::{
-        Bm25StatisticsProvider, BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery, Weight,
-    },
-    schema::{Field, IndexRecordOption},
+    query::{Bm25StatisticsProvider, EnableScoring, Query, Weight},
 };
 
 use super::{
-    analyzer,
     snapshot::{Snapshot, alive},
     vectors::for_each_dot,
 };
 use crate::retrieval::RetrievalError;
 
-/// Different terms of one question; what a longer one asks behind them does not count.
-const MAX_TERMS: usize = 1_024;
 /// Documents scanned by one task.
 const SCAN_CHUNK: usize = 4_096;
 
-/// Best first.
+/// Documents with their scores, best first unless it says otherwise.
 pub(super) type Ranked = Vec<(DocAddress, f32)>;
-
-/// Where the terms of a text are looked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TextFields {
-    pub text: Field,
-    /// Holds single CJK characters, which the pairs in `text` cannot match.
-    pub cjk_characters: Option<Field>,
-}
-
-/// BM25 (k1 1.2, b 0.75) over terms, each optional; a term that stands twice counts twice. `None`
-/// when there is no term.
-pub(super) fn any_term(fields: TextFields, terms: Vec<String>) -> Option<Box<dyn Query>> {
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut counts: Vec<f32> = Vec::new();
-    for term in terms {
-        match places.get(&term) {
-            Some(&place) => counts[place] += 1.0,
-            None if places.len() < MAX_TERMS => {
-                places.insert(term, counts.len());
-                counts.push(1.0);
-            }
-            None => {}
-        }
-    }
-    // In the order of the text: sums of floats depend on it.
-    let mut terms: Vec<(String, usize)> = places.into_iter().collect();
-    terms.sort_unstable_by_key(|(_, place)| *place);
-    let clauses: Vec<(Occur, Box<dyn Query>)> = terms
-        .into_iter()
-        .map(|(term, place)| {
-            let field = match fields.cjk_characters {
-                Some(field) if analyzer::is_single_cjk(&term) => field,
-                _ => fields.text,
-            };
-            let query = TermQuery::new(Term::from_field_text(field, &term), IndexRecordOption::WithFreqs);
-            let query = BoostQuery::new(Box::new(query), counts[place]);
-            (Occur::Should, Box::new(query) as Box<dyn Query>)
-        })
-        .collect();
-    (!clauses.is_empty()).then(|| Box::new(BooleanQuery::new(clauses)) as Box<dyn Query>)
-}
 
 /// The best by score; equal ones by [`Snapshot::key_order`]. `counts`: of documents, tokens and terms, which
 /// the searcher itself gives with deleted documents among them.
@@ -79,8 +32,18 @@ pub(super) fn best(
     query: &dyn Query,
     top: usize,
 ) -> Result<Ranked, RetrievalError> {
+    Ok(ranked(snapshot, candidates(snapshot, counts, query, top)?, top))
+}
+
+/// In no order: at least the best, and whatever is as good as the worst of them but for rounding.
+pub(super) fn candidates(
+    snapshot: &Snapshot,
+    counts: &dyn Bm25StatisticsProvider,
+    query: &dyn Query,
+    top: usize,
+) -> Result<Ranked, RetrievalError> {
     let collector = Best { snapshot, top: top.max(1) };
-    Ok(ranked(snapshot.searcher.search_with_statistics_provider(query, &collector, counts)?, top))
+    Ok(snapshot.searcher.search_with_statistics_provider(query, &collector, counts)?)
 }
 
 /// Every match, as [`best`] orders them.
@@ -90,11 +53,17 @@ pub(super) fn all(
     query: &dyn Query,
 ) -> Result<Ranked, RetrievalError> {
     let top = snapshot.document_count() as usize;
-    let collector = Every { snapshot };
-    Ok(ranked(snapshot.searcher.search_with_statistics_provider(query, &collector, counts)?, top))
+    let found = snapshot.searcher.search_with_statistics_provider(query, &Every, counts)?;
+    Ok(ranked(snapshot, found, top))
 }
 
-fn ranked(mut scored: Vec<Scored>, top: usize) -> Ranked {
+/// The best of what was found, in order.
+pub(super) fn ranked(snapshot: &Snapshot, found: Ranked, top: usize) -> Ranked {
+    let scored = |(address, score)| Scored { score, order: snapshot.key_order(address), address };
+    sorted(found.into_iter().map(scored).collect(), top)
+}
+
+fn sorted(mut scored: Vec<Scored>, top: usize) -> Ranked {
     scored.sort_unstable_by(|a, b| b.cmp(a));
     scored.truncate(top);
     scored.into_iter().map(|scored| (scored.address, scored.score)).collect()
@@ -107,7 +76,7 @@ struct Best<'a> {
 }
 
 impl Collector for Best<'_> {
-    type Fruit = Vec<Scored>;
+    type Fruit = Ranked;
     type Child = Gather;
 
     fn for_segment(&self, segment: u32, _: &SegmentReader) -> tantivy::Result<Gather> {
@@ -118,8 +87,8 @@ impl Collector for Best<'_> {
         true
     }
 
-    fn merge_fruits(&self, fruits: Vec<Vec<(DocAddress, Score)>>) -> tantivy::Result<Vec<Scored>> {
-        Ok(scored(self.snapshot, fruits))
+    fn merge_fruits(&self, fruits: Vec<Ranked>) -> tantivy::Result<Ranked> {
+        Ok(fruits.concat())
     }
 
     fn collect_segment(
@@ -127,28 +96,36 @@ impl Collector for Best<'_> {
         weight: &dyn Weight,
         segment: u32,
         reader: &SegmentReader,
-    ) -> tantivy::Result<Vec<(DocAddress, Score)>> {
+    ) -> tantivy::Result<Ranked> {
         let mut best = Heap::new(self.top);
+        let mut found: Ranked = Vec::new();
         let mut threshold = Score::MIN;
         weight.for_each_pruning(Score::MIN, reader, &mut |doc, score| {
             if !reader.is_deleted(doc) {
                 let address = DocAddress::new(segment, doc);
                 best.push(score, address, self.snapshot);
-                // Below the worst, so that what equals it is seen as well.
-                threshold = best.worst().map_or(Score::MIN, f32::next_down);
+                found.push((address, score));
+                threshold = best.worst().map_or(Score::MIN, just_below);
+                if found.len() > 4 * self.top + 1_024 {
+                    found.retain(|&(_, score)| score > threshold);
+                }
             }
             threshold
         })?;
-        Ok(best.into_iter().map(|scored| (scored.address, scored.score)).collect())
+        found.retain(|&(_, score)| score > threshold);
+        Ok(found)
     }
 }
 
-struct Every<'a> {
-    snapshot: &'a Snapshot,
+/// Far enough for what equals a score, or would if its parts were added in another order, and no farther.
+fn just_below(score: f32) -> f32 {
+    score - score.abs() * 4e-6 - f32::MIN_POSITIVE
 }
 
-impl Collector for Every<'_> {
-    type Fruit = Vec<Scored>;
+struct Every;
+
+impl Collector for Every {
+    type Fruit = Ranked;
     type Child = Gather;
 
     fn for_segment(&self, segment: u32, _: &SegmentReader) -> tantivy::Result<Gather> {
@@ -159,19 +136,19 @@ impl Collector for Every<'_> {
         true
     }
 
-    fn merge_fruits(&self, fruits: Vec<Vec<(DocAddress, Score)>>) -> tantivy::Result<Vec<Scored>> {
-        Ok(scored(self.snapshot, fruits))
+    fn merge_fruits(&self, fruits: Vec<Ranked>) -> tantivy::Result<Ranked> {
+        Ok(fruits.concat())
     }
 }
 
 /// Collects the living of one segment; tantivy leaves out the deleted.
 struct Gather {
     segment: u32,
-    found: Vec<(DocAddress, Score)>,
+    found: Ranked,
 }
 
 impl SegmentCollector for Gather {
-    type Fruit = Vec<(DocAddress, Score)>;
+    type Fruit = Ranked;
 
     fn collect(&mut self, doc: DocId, score: Score) {
         self.found.push((DocAddress::new(self.segment, doc), score));
@@ -180,11 +157,6 @@ impl SegmentCollector for Gather {
     fn harvest(self) -> Self::Fruit {
         self.found
     }
-}
-
-fn scored(snapshot: &Snapshot, fruits: Vec<Vec<(DocAddress, Score)>>) -> Vec<Scored> {
-    let all = fruits.into_iter().flatten();
-    all.map(|(address, score)| Scored { score, order: snapshot.key_order(address), address }).collect()
 }
 
 /// Documents of one segment that one task scans.
@@ -240,7 +212,7 @@ impl Scan<'_> {
             }
             meanwhile()
         });
-        (ranked(found.concat(), self.top), other)
+        (sorted(found.concat(), self.top), other)
     }
 
     /// In no order.
@@ -282,7 +254,7 @@ impl Heap {
 
     pub(super) fn into_ranked(self) -> Ranked {
         let top = self.top;
-        ranked(self.into_iter().collect(), top)
+        sorted(self.into_iter().collect(), top)
     }
 
     fn into_iter(self) -> impl Iterator<Item = Scored> {

@@ -5,15 +5,16 @@ use std::ops::Bound;
 use rayon::ThreadPool;
 use tantivy::{
     DocAddress, TantivyDocument, Term,
-    query::{BooleanQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermSetQuery},
+    query::{BooleanQuery, Occur, Query, RangeQuery, TermSetQuery},
     schema::Field,
 };
 
 use super::{
     analyzer,
-    rank::{Ranked, Scan, TextFields, any_term, best, parts},
+    rank::{Ranked, Scan, parts},
     schema::Fields,
     snapshot::Snapshot,
+    terms::{Terms, TextFields},
     vectors::for_each_dot,
 };
 use crate::{
@@ -86,12 +87,7 @@ fn keyword(
 ) -> Result<Ranked, RetrievalError> {
     let terms = analyzer::terms(&mut analyzer::words(), text);
     let within = TextFields { text: fields.text, cjk_characters: Some(fields.cjk_characters) };
-    let Some(mut query) = any_term(within, terms) else { return Ok(Ranked::new()) };
-    if let Some(filter) = filter {
-        let unscored = Box::new(ConstScoreQuery::new(filter.box_clone(), 0.0));
-        query = Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, unscored)]));
-    }
-    best(snapshot, &snapshot.searcher, &*query, top)
+    Terms::new(within, terms).best(snapshot, &snapshot.searcher, filter, top)
 }
 
 fn cosine(snapshot: &Snapshot, vector: &Embedding, address: DocAddress) -> f32 {

@@ -29,9 +29,9 @@ pub use view::View;
 
 use super::{
     analyzer::{self, BLANKS, CHARACTERS, SIMPLE, STANDARD, WORDS},
-    rank::TextFields,
     snapshot::Layout,
     store::Store,
+    terms::TextFields,
 };
 use crate::retrieval::RetrievalError;
 

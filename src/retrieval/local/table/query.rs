@@ -11,7 +11,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{Analyzer, TableLayout};
 use crate::retrieval::local::{
     analyzer,
-    rank::{TextFields, any_term},
+    terms::{Terms, TextFields},
 };
 
 /// `fields` are places in the schema; none stands for all.
@@ -43,6 +43,14 @@ pub enum TextQuery {
 type Boxed = Box<dyn Query>;
 
 impl TextQuery {
+    /// The terms of a question that is words alone, and looks for them in all fields as one text.
+    pub(super) fn as_terms(&self, layout: &TableLayout) -> Option<Terms> {
+        match self {
+            Self::Words { fields, text } => combined(layout, fields, text),
+            _ => None,
+        }
+    }
+
     /// `None` when it can match nothing.
     pub(super) fn compile(&self, layout: &TableLayout) -> Option<Boxed> {
         match self {
@@ -77,11 +85,20 @@ impl TextQuery {
 }
 
 fn words(layout: &TableLayout, fields: &[usize], text: &str) -> Option<Boxed> {
-    let all = fields.is_empty() || (0..layout.text.len()).all(|field| fields.contains(&field));
-    match (layout.combined, layout.schema.text.first()) {
-        (Some(combined), Some(first)) if all => any_term(combined, terms(first.analyzer, text)),
-        _ => any(each(layout, fields).map(|(fields, analyzer)| any_term(fields, terms(analyzer, text)))),
+    match combined(layout, fields, text) {
+        Some(terms) => terms.query(),
+        None => {
+            any(each(layout, fields)
+                .map(|(fields, analyzer)| Terms::new(fields, terms(analyzer, text)).query()))
+        }
     }
+}
+
+/// The terms of a text that is looked for in all fields, where they are scored as one.
+fn combined(layout: &TableLayout, fields: &[usize], text: &str) -> Option<Terms> {
+    let all = fields.is_empty() || (0..layout.text.len()).all(|field| fields.contains(&field));
+    let (combined, first) = layout.combined.zip(layout.schema.text.first()).filter(|_| all)?;
+    Some(Terms::new(combined, terms(first.analyzer, text)))
 }
 
 fn each<'a>(

@@ -114,12 +114,15 @@ impl View {
         query: &TextQuery,
         allowed: Option<&[bool]>,
     ) -> Result<Vec<(usize, f32)>, RetrievalError> {
+        let terms = query.as_terms(&self.layout);
         let Some(query) = query.compile(&self.layout) else { return Ok(Vec::new()) };
-        // The head as the index of chunks ranks it, whose sums of floats may differ in the last bit from
-        // those of a complete scan; then what is behind.
         let (searcher, tokens) = (&self.snapshot.searcher, self.tokens.as_slice());
         let counts = Counts { searcher, documents: self.with_text, tokens };
-        let head = rank::best(&self.snapshot, &counts, &*query, KEYWORD_DEPTH)?;
+        // The head as the index of chunks ranks it; then what is behind.
+        let head = match terms {
+            Some(terms) => terms.best(&self.snapshot, &counts, None, KEYWORD_DEPTH)?,
+            None => rank::best(&self.snapshot, &counts, &*query, KEYWORD_DEPTH)?,
+        };
         let mut seen = vec![false; self.len()];
         let mut ranked = self.numbered(head);
         ranked.iter().for_each(|&(doc, _)| seen[doc] = true);
