@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::{
     config::{Config, EmbeddingConfig, SearchBackend},
     domain::EMBEDDING_DIMENSION,
-    embedding::{Embedder, MODEL_ID, MiniLm, WEIGHTS_SHA256},
+    embedding::{Embedder, MODEL_ID, MiniLm, ModelOptions, WEIGHTS_SHA256},
     generation::OpenAi,
     http::{self, AppState, Ended},
     ingest::{Ingestion, chunk::CHUNKER_VERSION, extract::WorkerCommand},
@@ -33,7 +33,7 @@ pub fn fingerprint() -> Fingerprint {
 /// Loads the model and starts its worker.
 pub fn embedder(config: &EmbeddingConfig) -> Result<Embedder> {
     let start = std::time::Instant::now();
-    let model = MiniLm::load(&config.model_dir)?;
+    let model = MiniLm::load_with(&config.model_dir, &ModelOptions::from(config))?;
     tracing::info!(duration_ms = start.elapsed().as_millis() as u64, "model loaded");
     Ok(Embedder::start(model, config.queue_capacity)?)
 }

@@ -13,6 +13,7 @@ macro_rules! say {
 }
 
 mod check;
+mod embed;
 mod evaluate;
 pub mod healthcheck;
 mod index;
@@ -61,6 +62,7 @@ enum Command {
     Query(query::Query),
     Search(search::Search),
     Evaluate(evaluate::Evaluate),
+    Embed(embed::Embed),
     #[command(subcommand)]
     Model(model::Model),
     Check(check::Check),
@@ -138,6 +140,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Query(command) => command.run(&config).await,
             Command::Search(command) => command.run(&config).await,
             Command::Evaluate(command) => command.run(&config).await,
+            Command::Embed(command) => tokio::task::block_in_place(|| command.run(&config)),
             Command::Model(command) => command.run(&config).await,
             Command::Check(command) => command.run(&config).await,
             Command::Healthcheck(command) => command.run(&config),

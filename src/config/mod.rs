@@ -8,6 +8,6 @@ mod sections;
 
 pub use env::{ConfigError, EnvReader};
 pub use sections::{
-    ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, LogFormat, RetrievalConfig,
-    SearchBackend, ServerConfig, ServiceInfo, TelemetryConfig,
+    ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, LogFormat, Precision,
+    RetrievalConfig, SearchBackend, ServerConfig, ServiceInfo, TelemetryConfig,
 };
