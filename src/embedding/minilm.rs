@@ -28,7 +28,16 @@ pub struct MiniLm {
     threads: usize,
     /// One for each thread that ever computed at the same time as others.
     scratches: Mutex<Vec<Scratch>>,
-    phases: Vec<(&'static str, Duration)>,
+    times: LoadTimes,
+}
+
+/// How long the phases of loading took. They overlap, and `load` is all of it.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadTimes {
+    pub tokenizer: Duration,
+    pub verify: Duration,
+    pub pack: Duration,
+    pub load: Duration,
 }
 
 enum Engine {
@@ -108,11 +117,10 @@ impl MiniLm {
         let gone = |_| LoadError::Model("a loading thread panicked".into());
         // Wrong bytes first: they are what makes the packing fail.
         let ((), verify) = verified.map_err(gone)??;
-        let (tokenizer, tokenize) = tokenizer.map_err(gone)??;
+        let (tokenizer, tokenizer_time) = tokenizer.map_err(gone)??;
         let (engine, pack) = engine?;
-        let phases =
-            vec![("tokenizer", tokenize), ("verify", verify), ("pack", pack), ("load", start.elapsed())];
-        Ok(Self { tokenizer, engine, threads, scratches: Mutex::default(), phases })
+        let times = LoadTimes { tokenizer: tokenizer_time, verify, pack, load: start.elapsed() };
+        Ok(Self { tokenizer, engine, threads, scratches: Mutex::default(), times })
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
@@ -131,9 +139,8 @@ impl MiniLm {
         self.threads
     }
 
-    /// How long the phases of loading took; they overlap, and `load` is all of it.
-    pub fn phases(&self) -> &[(&'static str, Duration)] {
-        &self.phases
+    pub fn load_times(&self) -> LoadTimes {
+        self.times
     }
 
     /// One unit vector a text, in the order given; what lies behind 256 tokens is not read.

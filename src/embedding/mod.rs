@@ -11,7 +11,7 @@ mod worker;
 
 use std::path::PathBuf;
 
-pub use minilm::{MiniLm, ModelOptions, kernel_for, kernel_names};
+pub use minilm::{LoadTimes, MiniLm, ModelOptions, kernel_for, kernel_names};
 pub use tokenizer::{MAX_TOKENS, TokenCounter, Tokenizer};
 pub use worker::Embedder;
 

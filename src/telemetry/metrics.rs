@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// Seconds, from a cached search to a slow LLM.
@@ -31,6 +31,7 @@ struct Series {
     answers: IntCounterVec,
     queue_depth: IntGauge,
     chunks: IntGauge,
+    startup_seconds: GaugeVec,
     model: String,
 }
 
@@ -82,6 +83,11 @@ impl Metrics {
             )?,
             queue_depth: make.gauge("embedding_queue_depth", "Jobs waiting for the model.")?,
             chunks: make.gauge("index_chunks", "Chunks that can be retrieved.")?,
+            startup_seconds: make.gauges(
+                "startup_seconds",
+                "How long the phases of starting took; those of loading overlap.",
+                &["phase"],
+            )?,
             model: llm_model.unwrap_or("none").to_owned(),
             registry: registry.clone(),
         };
@@ -147,6 +153,11 @@ impl Metrics {
         self.0.answers.with_label_values(&[mode, if grounded { "true" } else { "false" }]).inc();
     }
 
+    /// `phase`: tokenizer, verify, pack, load or first_inference.
+    pub fn set_startup(&self, phase: &'static str, took: Duration) {
+        self.0.startup_seconds.with_label_values(&[phase]).set(took.as_secs_f64());
+    }
+
     /// Set when somebody reads, as neither changes by an event of ours.
     pub fn set_gauges(&self, queue_depth: usize, chunks: u64) {
         self.0.queue_depth.set(i64::try_from(queue_depth).unwrap_or(i64::MAX));
@@ -193,6 +204,12 @@ impl Maker<'_> {
         Ok(histogram)
     }
 
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, MetricsError> {
+        let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(gauges.clone()))?;
+        Ok(gauges)
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
         let gauge = IntGauge::new(name, help)?;
         self.registry.register(Box::new(gauge.clone()))?;
@@ -215,6 +232,7 @@ mod tests {
         metrics.count_llm_tokens(10, 5);
         metrics.count_answer("extractive", true);
         metrics.set_gauges(7, 42);
+        metrics.set_startup("pack", Duration::from_millis(250));
         let text = metrics.render().unwrap();
         for line in [
             r#"http_requests_total{method="POST",route="/query",status="200"} 1"#,
@@ -227,6 +245,7 @@ mod tests {
             r#"rag_answers_total{grounded="true",mode="extractive"} 1"#,
             "embedding_queue_depth 7",
             "index_chunks 42",
+            r#"startup_seconds{phase="pack"} 0.25"#,
             r#"build_info{build_sha="abc",version="1.2.3"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -120,7 +120,8 @@ fn normalizing_equals_plain_loops() {
                 let (gain, shift) = (random.take(width, 1.0), random.take(width, 1.0));
                 let mut wanted = Vec::new();
                 for (x, add) in x.chunks(width).zip(add.chunks(width)) {
-                    let row: Vec<f64> = x.iter().zip(add).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+                    let row: Vec<f64> =
+                        x.iter().zip(add).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
                     let mean = row.iter().sum::<f64>() / width as f64;
                     let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
                     wanted.extend(row.iter().zip(gain.iter().zip(&shift)).map(|(x, (gain, shift))| {
@@ -146,7 +147,9 @@ fn attention_equals_plain_loops() {
         let mut scratch = AttentionScratch::default();
         for rows in ROWS.into_iter().rev().chain(ROWS) {
             let (qkv, x) = elements(kernel, &random.take(rows * 3 * hidden, 1.5));
-            let at = |row: usize, part: usize, column: usize| f64::from(x[row * 3 * hidden + part * hidden + column]);
+            let at = |row: usize, part: usize, column: usize| {
+                f64::from(x[row * 3 * hidden + part * hidden + column])
+            };
             let mut wanted = vec![0.0; rows * hidden];
             for row in 0..rows {
                 for first in (0..hidden).step_by(head) {
@@ -157,9 +160,8 @@ fn attention_equals_plain_loops() {
                         .collect();
                     let total: f64 = shares.iter().sum();
                     for column in first..first + head {
-                        wanted[row * hidden + column] = (0..rows)
-                            .map(|other| shares[other] / total * at(other, 2, column))
-                            .sum();
+                        wanted[row * hidden + column] =
+                            (0..rows).map(|other| shares[other] / total * at(other, 2, column)).sum();
                     }
                 }
             }
@@ -200,7 +202,12 @@ fn wrong_sizes_are_refused_before_any_pointer_is_used() {
         let short = vec![0u32; kernel.words(8) * 2 - 1];
         assert!(refused(|| kernel.linear(layer, &short, 2, Output::Numbers(&mut vec![0.0; 2 * outputs]))));
         let input = vec![0u32; kernel.words(16)];
-        assert!(refused(|| kernel.linear(layer, &input, 2, Output::Numbers(&mut vec![0.0; 2 * outputs - 1]))));
+        assert!(refused(|| kernel.linear(
+            layer,
+            &input,
+            2,
+            Output::Numbers(&mut vec![0.0; 2 * outputs - 1])
+        )));
         assert!(refused(|| kernel.linear(layer, &input, usize::MAX, Output::Numbers(&mut [0.0; 9]))));
         let fewer = Linear { weights: &weights[1..], ..layer };
         assert!(refused(|| kernel.linear(fewer, &input, 2, Output::Numbers(&mut vec![0.0; 2 * outputs]))));
