@@ -56,10 +56,10 @@ struct Progress {
     vectors: Vec<Option<Embedding>>,
     missing: usize,
     /// `None`: answered.
-    reply: Option<Reply>,
+    reply: Option<oneshot::Sender<Vectors>>,
 }
 
-type Reply = oneshot::Sender<Result<Vec<Embedding>, EmbeddingError>>;
+type Vectors = Result<Vec<Embedding>, EmbeddingError>;
 
 struct StopOnDrop(Arc<Shared>);
 
@@ -202,7 +202,7 @@ fn take(queue: &mut VecDeque<Waiting>) -> Option<(Arc<Job>, usize)> {
 
 impl Waiting {
     /// `None`: there are no texts.
-    fn new(texts: Vec<String>) -> Option<(Self, oneshot::Receiver<Result<Vec<Embedding>, EmbeddingError>>)> {
+    fn new(texts: Vec<String>) -> Option<(Self, oneshot::Receiver<Vectors>)> {
         if texts.is_empty() {
             return None;
         }

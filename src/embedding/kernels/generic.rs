@@ -400,7 +400,7 @@ unsafe fn gelu<I: Isa>(x: I::Vector) -> I::Vector {
 unsafe fn exp2<I: Isa>(x: I::Vector) -> I::Vector {
     /// The Taylor series of `2^r`, `ln(2)^n / n!`, from the sixth power down: enough for `|r| <= 0.5`.
     const SERIES: [f32; 7] =
-        [1.540_353e-4, 1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_51, 0.693_147_2, 1.0];
+        [1.540_353e-4, 1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_5, std::f32::consts::LN_2, 1.0];
     unsafe {
         let x = I::maximum(x, I::splat(-126.0));
         let whole = I::round(x);

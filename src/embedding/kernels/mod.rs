@@ -164,7 +164,10 @@ impl Kernel {
     ) {
         let (panel, depth) = (self.panel(), self.operations.depth);
         let steps = inputs / depth;
-        assert!(inputs % depth == 0 && to.len() % (panel * steps) == 0, "weights do not fill panels");
+        assert!(
+            inputs.is_multiple_of(depth) && to.len().is_multiple_of(panel * steps),
+            "weights do not fill panels"
+        );
         for (index, to) in to.chunks_exact_mut(panel * steps).enumerate() {
             for column in 0..panel {
                 let (weights, factor) = (row(index * panel + column), factor(index * panel + column));
@@ -186,7 +189,10 @@ impl Kernel {
         let (depth, outputs) = (self.operations.depth, layer.bias.len());
         let fits =
             |words: usize, elements: usize| words.checked_mul(depth).is_some_and(|have| have >= elements);
-        assert!(layer.inputs % depth == 0 && outputs % self.panel() == 0, "the layer does not fill panels");
+        assert!(
+            layer.inputs.is_multiple_of(depth) && outputs.is_multiple_of(self.panel()),
+            "the layer does not fill panels"
+        );
         assert_eq!(layer.weights.len() * depth, layer.inputs * outputs, "weights of another shape");
         assert!(fits(activations.len(), layer.inputs * rows), "too few activations");
         let (room, to) = match output {
@@ -213,8 +219,11 @@ impl Kernel {
     /// `numbers = LayerNorm(numbers + add)` for each row, and the same as elements.
     pub fn normalize(self, norm: Norm<'_>, numbers: &mut [f32], add: &[f32], elements: &mut [u32]) {
         let width = norm.gain.len();
-        assert!(width > 0 && width % self.operations.lanes == 0 && norm.shift.len() == width, "odd width");
-        assert!(numbers.len() % width == 0 && add.len() == numbers.len(), "rows of another width");
+        assert!(
+            width > 0 && width.is_multiple_of(self.operations.lanes) && norm.shift.len() == width,
+            "odd width"
+        );
+        assert!(numbers.len().is_multiple_of(width) && add.len() == numbers.len(), "rows of another width");
         assert!(elements.len() * self.operations.depth >= numbers.len(), "too little room for the elements");
         let task = NormTask {
             rows: numbers.len() / width,
@@ -241,7 +250,10 @@ impl Kernel {
         to: &mut [u32],
     ) {
         let Operations { lanes, depth, rows: tile, .. } = *self.operations;
-        assert!(rows > 0 && head > 0 && head % (2 * lanes) == 0 && hidden % head == 0, "odd heads");
+        assert!(
+            rows > 0 && head > 0 && head.is_multiple_of(2 * lanes) && hidden.is_multiple_of(head),
+            "odd heads"
+        );
         assert!(qkv.len() * depth >= 3 * hidden * rows, "too few queries, keys and values");
         assert!(to.len() * depth >= hidden * rows, "too little room for the output");
         let padded = rows.next_multiple_of(lanes);
