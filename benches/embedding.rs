@@ -3,9 +3,12 @@
 //! `cargo bench --profile release --bench embedding`; needs `rag-api model fetch`.
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use rag_api::embedding::MiniLm;
+use rag_api::embedding::{Embedder, MiniLm};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = MiniLm::load(Path::new(&std::env::var("MODEL_DIR").unwrap_or_else(|_| "model".into())))?;
@@ -44,5 +47,39 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     model.embed(&texts)?;
     println!("bulk: {:.0} tokens/s", tokens as f64 / start.elapsed().as_secs_f64());
-    Ok(())
+    questions_during_ingestion(model, &texts)
+}
+
+/// How long a question waits while passages keep every thread at work, against idle.
+fn questions_during_ingestion(model: MiniLm, passages: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let embedder = Embedder::start(model, 64)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        for busy in [false, true] {
+            let ingestions: Vec<_> = (0..if busy { 8 } else { 0 })
+                .map(|_| {
+                    let (embedder, passages) = (embedder.clone(), passages.to_vec());
+                    tokio::spawn(async move {
+                        loop {
+                            if embedder.embed_passages(passages.clone()).await.is_err() {
+                                return;
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let mut times = Vec::new();
+            for _ in 0..200 {
+                tokio::time::sleep(Duration::from_millis(7)).await;
+                let start = Instant::now();
+                embedder.embed_now(vec!["How do I reset it?".to_owned()]).await?;
+                times.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+            ingestions.iter().for_each(|ingestion| ingestion.abort());
+            times.sort_by(f64::total_cmp);
+            let when = if busy { "during ingestion" } else { "idle" };
+            println!("question, {when}: p50 {:.2} ms, p99 {:.2} ms", times[100], times[198]);
+        }
+        Ok(())
+    })
 }

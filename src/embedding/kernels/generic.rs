@@ -65,8 +65,9 @@ pub(super) struct AttentionTask {
 
 /// LayerNorm's guard against division by zero in BERT.
 const EPSILON: f32 = 1e-12;
-/// Words that the next ones are fetched ahead of: about what a core can have in flight from L3.
-const AHEAD: usize = 1024;
+/// How many words before its use a cache line of weights is asked for: 16 KiB, a third of a common L1. Measured
+/// on a short text, 2 KiB makes it 10 % slower in bf16 and 60 % in f32; 32 KiB, 10 %.
+const AHEAD: usize = 4096;
 
 /// Calls `$f::<I, R, …>` with the number of rows as a constant, so that the sums stay in registers.
 macro_rules! with_rows {
