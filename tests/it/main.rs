@@ -10,6 +10,7 @@
 
 mod chunking;
 mod embedding;
+mod embedding_command;
 mod embedding_kernels;
 mod house;
 mod http_app;
