@@ -5,7 +5,7 @@ use crate::embedding::{ModelOptions, PORTABLE, kernel_for};
 /// The variable that candle and rayon read at every matrix product; there is no call for it.
 const THREADS: &str = "RAYON_NUM_THREADS";
 
-/// Starts this program again with [`THREADS`] set to 1, unless the user set it or candle will not be used;
+/// Starts this program again with `RAYON_NUM_THREADS` set to 1, unless the user set it or candle will not be used;
 /// returns if that fails.
 ///
 /// Only the portable kernel is candle's. The embedder gives each core texts of its own; candle's default,
