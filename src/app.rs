@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::{
     config::{AzureConfig, Config, EmbeddingConfig, SearchBackend},
     domain::EMBEDDING_DIMENSION,
-    embedding::{Embedder, MODEL_ID, MiniLm, WEIGHTS_SHA256},
+    embedding::{Embedder, LoadTimes, MODEL_ID, MiniLm, ModelOptions, WEIGHTS_SHA256},
     generation::OpenAi,
     http::{self, AppState, Ended},
     ingest::{Ingestion, chunk::CHUNKER_VERSION, extract::WorkerCommand},
@@ -33,9 +33,17 @@ pub fn fingerprint() -> Fingerprint {
 
 /// Loads the model and starts its worker.
 pub fn embedder(config: &EmbeddingConfig) -> Result<Embedder> {
-    let start = std::time::Instant::now();
-    let model = MiniLm::load(&config.model_dir)?;
-    tracing::info!(duration_ms = start.elapsed().as_millis() as u64, "model loaded");
+    let model = MiniLm::load_with(&config.model_dir, &ModelOptions::from(config))?;
+    let LoadTimes { tokenizer, verify, pack, load } = model.load_times();
+    tracing::info!(
+        kernel = model.kernel_name(),
+        threads = model.threads(),
+        tokenizer_ms = tokenizer.as_millis() as u64,
+        verify_ms = verify.as_millis() as u64,
+        pack_ms = pack.as_millis() as u64,
+        duration_ms = load.as_millis() as u64,
+        "model loaded"
+    );
     Ok(Embedder::start(model, config.queue_capacity)?)
 }
 
@@ -83,8 +91,13 @@ pub fn rag(config: &Config, metrics: Metrics) -> Result<Rag> {
     let timeout = config.server.request_timeout;
     let reserve = (timeout / 10).max(Duration::from_secs(2)).min(timeout / 2);
     let llm_deadline = timeout - reserve;
+    let embedder = embedder(&config.embedding)?;
+    let LoadTimes { tokenizer, verify, pack, load } = embedder.load_times();
+    for (phase, took) in [("tokenizer", tokenizer), ("verify", verify), ("pack", pack), ("load", load)] {
+        metrics.set_startup(phase, took);
+    }
     Ok(Rag::new(Parts {
-        embedder: embedder(&config.embedding)?,
+        embedder,
         index: index(&config.search, &metrics)?,
         llm,
         retrieval: config.retrieval.clone(),
@@ -114,8 +127,10 @@ pub fn state(config: &Config) -> Result<AppState> {
 /// Serves until `shutdown` resolves and what was running has finished.
 pub async fn serve(config: &Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
     let state = tokio::task::block_in_place(|| state(config))?;
-    state.rag.warm_up().await?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    let first_inference = state.rag.warm_up().await?;
+    state.metrics.set_startup("first_inference", first_inference);
+    let first_inference_us = first_inference.as_micros() as u64;
+    tracing::info!(address = %listener.local_addr()?, first_inference_us, "listening");
     match http::serve(listener, http::router(state), shutdown, config.server.shutdown_grace).await {
         Ended::Finished => tracing::info!("stopped; every request was answered"),
         Ended::Cut(connections) => tracing::warn!(connections, "stopped; the grace was over"),

@@ -9,7 +9,7 @@ use super::FAILED;
 use crate::{
     app,
     config::{Config, SearchBackend},
-    embedding::fetch,
+    embedding::{ModelOptions, PORTABLE, fetch, kernel_for},
     generation::OpenAi,
 };
 
@@ -29,6 +29,14 @@ impl Check {
         lines.push((
             "model",
             model.map(|()| format!("{}, SHA-256 verified", dir.display())).map_err(|e| e.to_string()),
+        ));
+        lines.push((
+            "kernel",
+            match kernel_for(&ModelOptions::from(&config.embedding)) {
+                Ok(name) if name == PORTABLE => Ok(format!("{name}: this CPU has none of the faster ones")),
+                Ok(name) => Ok(name.to_owned()),
+                Err(error) => Err(error.to_string()),
+            },
         ));
         let index = app::index(&config.search, &app::metrics(config)?)?;
         index.refresh().await;

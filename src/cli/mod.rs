@@ -13,6 +13,7 @@ macro_rules! say {
 }
 
 mod check;
+mod embed;
 mod emulate;
 mod evaluate;
 pub mod healthcheck;
@@ -63,6 +64,7 @@ enum Command {
     Query(query::Query),
     Search(search::Search),
     Evaluate(evaluate::Evaluate),
+    Embed(embed::Embed),
     #[command(subcommand)]
     Model(model::Model),
     Check(check::Check),
@@ -141,6 +143,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Query(command) => command.run(&config).await,
             Command::Search(command) => command.run(&config).await,
             Command::Evaluate(command) => command.run(&config).await,
+            Command::Embed(command) => tokio::task::block_in_place(|| command.run(&config)),
             Command::Model(command) => command.run(&config).await,
             Command::Check(command) => command.run(&config).await,
             Command::Emulate(command) => command.run(&config).await,

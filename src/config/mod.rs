@@ -12,6 +12,6 @@ pub use emulator::EmulatorConfig;
 pub use env::{ConfigError, EnvReader};
 pub use search::{AzureAuth, AzureConfig, EntraConfig, Identity, Quantization, SearchBackend};
 pub use sections::{
-    ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, LogFormat, RetrievalConfig,
-    ServerConfig, ServiceInfo, TelemetryConfig,
+    ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, LogFormat, Precision,
+    RetrievalConfig, ServerConfig, ServiceInfo, TelemetryConfig,
 };

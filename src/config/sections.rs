@@ -141,19 +141,44 @@ impl TelemetryConfig {
     }
 }
 
+/// How exactly the model computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// `bf16` where the CPU multiplies it natively, else `f32`.
+    #[default]
+    Auto,
+    F32,
+    /// Half the memory traffic; cosines to `f32` stay above 0.9999.
+    Bf16,
+}
+
 #[derive(Debug, Clone)]
 pub struct EmbeddingConfig {
     /// Holds `model.safetensors` and `tokenizer.json`.
     pub model_dir: PathBuf,
     /// Questions that may wait for the model; one more is shed.
     pub queue_capacity: usize,
+    pub precision: Precision,
+    /// Texts computed at once; `None`: one a core.
+    pub threads: Option<usize>,
 }
 
 impl EmbeddingConfig {
     fn read(env: &mut EnvReader) -> Self {
+        let precision = match env.text_or("EMBEDDING_PRECISION", "auto").as_str() {
+            "auto" => Precision::Auto,
+            "f32" => Precision::F32,
+            "bf16" => Precision::Bf16,
+            other => {
+                env.mistake("EMBEDDING_PRECISION", format!("must be auto, f32 or bf16, not {other:?}"));
+                Precision::Auto
+            }
+        };
         Self {
             model_dir: env.text_or("MODEL_DIR", "model").into(),
             queue_capacity: env.parsed("EMBEDDING_QUEUE_CAPACITY", 1..=10_000, "1 to 10000").unwrap_or(256),
+            precision,
+            threads: env.parsed("EMBEDDING_THREADS", 1..=256, "1 to 256"),
         }
     }
 }

@@ -1,52 +1,178 @@
-//! The forward pass: BERT through candle, masked mean pooling, L2 norm.
+//! Texts to unit vectors: tokenizer, forward pass, mean pooling, L2 norm.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use candle_core::{D, DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config, HiddenAct, PositionEmbeddingType};
-
-use super::{EmbeddingError, LoadError, Tokenizer, WEIGHTS_SHA256, weights::map_verified};
-use crate::domain::Embedding;
+use super::{
+    EmbeddingError, LoadError, PORTABLE, Tokenizer, WEIGHTS_SHA256,
+    bert::{Bert, Scratch},
+    kernels::Kernel,
+    portable::Portable,
+    weights,
+};
+use crate::{
+    config::{EmbeddingConfig, Precision},
+    domain::Embedding,
+};
 
 /// all-MiniLM-L6-v2 with its tokenizer: six layers, twelve heads, 384 dimensions.
 pub struct MiniLm {
     tokenizer: Tokenizer,
-    bert: BertModel,
-    /// Cores to spread texts over.
-    lanes: usize,
+    engine: Engine,
+    threads: usize,
+    /// One for each thread that ever computed at the same time as others.
+    scratches: Mutex<Vec<Scratch>>,
+    times: LoadTimes,
+}
+
+/// How long the phases of loading took. They overlap, and `load` is all of it.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadTimes {
+    pub tokenizer: Duration,
+    pub verify: Duration,
+    pub pack: Duration,
+    pub load: Duration,
+}
+
+enum Engine {
+    Packed(Box<Bert>),
+    Portable(Box<Portable>),
+}
+
+/// How to compute; the default is the fastest way this CPU has, on all its cores.
+#[derive(Debug, Clone, Default)]
+pub struct ModelOptions {
+    pub precision: Precision,
+    /// Texts computed at once; `None`: one a core.
+    pub threads: Option<usize>,
+    /// One of [`kernel_names`], for comparisons; `None`: the first that has the precision.
+    pub kernel: Option<String>,
+}
+
+impl From<&EmbeddingConfig> for ModelOptions {
+    fn from(config: &EmbeddingConfig) -> Self {
+        Self { precision: config.precision, threads: config.threads, kernel: None }
+    }
+}
+
+/// The kernels this CPU can run, the fastest first; `portable` is always there.
+pub fn kernel_names() -> Vec<&'static str> {
+    Kernel::all().into_iter().map(Kernel::name).chain([PORTABLE]).collect()
+}
+
+/// The kernel that would run.
+pub fn kernel_for(options: &ModelOptions) -> Result<&'static str, LoadError> {
+    Ok(choose(options)?.map_or(PORTABLE, Kernel::name))
+}
+
+/// `None`: the portable one.
+fn choose(options: &ModelOptions) -> Result<Option<Kernel>, LoadError> {
+    if let Some(name) = &options.kernel {
+        let kernel = Kernel::all().into_iter().find(|kernel| kernel.name() == name);
+        return match kernel {
+            None if name != PORTABLE => {
+                Err(LoadError::NoKernel { wanted: name.clone(), available: kernel_names().join(", ") })
+            }
+            kernel => Ok(kernel),
+        };
+    }
+    let mut kernels = Kernel::all().into_iter();
+    match options.precision {
+        Precision::Auto => Ok(kernels.next()),
+        Precision::F32 => Ok(kernels.find(|kernel| !kernel.is_bf16())),
+        Precision::Bf16 => kernels.find(|kernel| kernel.is_bf16()).map(Some).ok_or(LoadError::NoBf16),
+    }
 }
 
 impl MiniLm {
-    /// Maps and verifies the files in `model_dir`, then builds the layers.
+    /// Loads and verifies the files in `model_dir` for the fastest kernel.
     pub fn load(model_dir: &Path) -> Result<Self, LoadError> {
-        let tokenizer = Tokenizer::load(model_dir)?;
-        let map = map_verified(model_dir.join("model.safetensors"), WEIGHTS_SHA256)?;
-        let weights = VarBuilder::from_slice_safetensors(&map, DType::F32, &Device::Cpu)?;
-        let bert = BertModel::load(weights, &configuration())?;
-        let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Self { tokenizer, bert, lanes })
+        Self::load_with(model_dir, &ModelOptions::default())
+    }
+
+    /// Tokenizer, check of the hash and packing run side by side; nothing is computed unless all agree.
+    pub fn load_with(model_dir: &Path, options: &ModelOptions) -> Result<Self, LoadError> {
+        let start = Instant::now();
+        let kernel = choose(options)?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = options.threads.unwrap_or(cores).max(1);
+        let file = weights::map(model_dir.join("model.safetensors"))?;
+        let (tokenizer, verified, engine) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| timed(|| Tokenizer::load(model_dir)));
+            let verified = scope.spawn(|| timed(|| file.verify(WEIGHTS_SHA256)));
+            let engine = timed(|| -> Result<_, LoadError> {
+                Ok(match kernel {
+                    Some(kernel) => Engine::Packed(Box::new(Bert::pack(file.again()?, kernel, cores)?)),
+                    None => Engine::Portable(Box::new(Portable::new(&file)?)),
+                })
+            });
+            (tokenizer.join(), verified.join(), engine)
+        });
+        let gone = |_| LoadError::Model("a loading thread panicked".into());
+        // Wrong bytes first: they are what makes the packing fail.
+        let ((), verify) = verified.map_err(gone)??;
+        let (tokenizer, tokenizer_time) = tokenizer.map_err(gone)??;
+        let (engine, pack) = engine?;
+        let times = LoadTimes { tokenizer: tokenizer_time, verify, pack, load: start.elapsed() };
+        Ok(Self { tokenizer, engine, threads, scratches: Mutex::default(), times })
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
+    pub fn kernel_name(&self) -> &'static str {
+        match &self.engine {
+            Engine::Packed(bert) => bert.kernel().name(),
+            Engine::Portable(_) => PORTABLE,
+        }
+    }
+
+    /// Texts computed at once.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    pub fn load_times(&self) -> LoadTimes {
+        self.times
+    }
+
     /// One unit vector a text, in the order given; what lies behind 256 tokens is not read.
+    ///
+    /// A single text is computed on the calling thread. Several go one by one to as many threads as there
+    /// are, the longest first, so that nothing is padded and nobody waits for long at the end.
     pub fn embed(&self, texts: &[String]) -> Result<Vec<Embedding>, EmbeddingError> {
-        let mut inputs = texts
-            .iter()
-            .map(|text| self.tokenizer.encode(text))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .enumerate()
-            .collect::<Vec<_>>();
-        // Longest first: neighbours pad little, and the last lane to finish has a short batch.
-        inputs.sort_by_key(|(_, ids)| std::cmp::Reverse(ids.len()));
-        let batches = batches(&inputs, self.lanes);
+        let lanes = self.threads.min(texts.len());
+        if lanes <= 1 {
+            return texts.iter().map(|text| self.embed_one(text)).collect();
+        }
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(texts[index].len()));
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Vec<(usize, Embedding)>, EmbeddingError> {
+            std::iter::from_fn(|| order.get(next.fetch_add(1, Ordering::Relaxed)))
+                .map(|&index| Ok((index, self.embed_one(&texts[index])?)))
+                .collect()
+        };
+        let done = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..lanes).map(|_| scope.spawn(work)).collect();
+            let mut done = work()?;
+            for lane in others {
+                done.extend(
+                    lane.join().map_err(|_| EmbeddingError::Model("the forward pass panicked".into()))??,
+                );
+            }
+            Ok::<_, EmbeddingError>(done)
+        })?;
         let mut vectors = vec![None; texts.len()];
-        for (position, vector) in self.forward_all(&batches)?.into_iter().flatten() {
-            vectors[position] = Some(vector);
+        for (index, vector) in done {
+            vectors[index] = Some(vector);
         }
         vectors
             .into_iter()
@@ -54,121 +180,29 @@ impl MiniLm {
             .collect()
     }
 
-    fn forward_all(&self, batches: &[&[Input]]) -> Result<Vec<Vec<(usize, Embedding)>>, EmbeddingError> {
-        if let [batch] = batches {
-            return Ok(vec![self.forward(batch)?]);
-        }
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let take = || {
-            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            batches.get(index).copied()
-        };
-        std::thread::scope(|scope| {
-            let lanes: Vec<_> = (0..self.lanes.min(batches.len()))
-                .map(|_| scope.spawn(|| std::iter::from_fn(take).map(|batch| self.forward(batch)).collect()))
-                .collect();
-            let mut done = Vec::with_capacity(batches.len());
-            for lane in lanes {
-                let computed: Result<Vec<_>, EmbeddingError> =
-                    lane.join().map_err(|_| EmbeddingError::Model("the forward pass panicked".into()))?;
-                done.extend(computed?);
+    /// The unit vector of one text, computed on the calling thread.
+    pub fn embed_one(&self, text: &str) -> Result<Embedding, EmbeddingError> {
+        let ids = self.tokenizer.encode(text)?;
+        let mean = match &self.engine {
+            Engine::Portable(portable) => portable.forward(&ids)?,
+            Engine::Packed(bert) => {
+                let mut scratch = self.scratches().pop().unwrap_or_default();
+                let mean = bert.forward(&ids, &mut scratch);
+                self.scratches().push(scratch);
+                mean?
             }
-            Ok(done)
-        })
+        };
+        let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+        Embedding::new(mean.into_iter().map(|x| x / length).collect())
+            .ok_or_else(|| EmbeddingError::Model("a vector is not of unit length".into()))
     }
 
-    /// One padded batch, longest text first. Shapes: ids and mask `(texts, tokens)`, hidden states
-    /// `(texts, tokens, 384)`.
-    fn forward(&self, batch: &[Input]) -> Result<Vec<(usize, Embedding)>, EmbeddingError> {
-        let (texts, tokens) = (batch.len(), batch.first().map_or(0, |(_, ids)| ids.len()));
-        let mut ids = Vec::with_capacity(texts * tokens);
-        let mut mask = Vec::with_capacity(texts * tokens);
-        for (_, text) in batch {
-            ids.extend_from_slice(text);
-            ids.resize(ids.len() + tokens - text.len(), 0);
-            mask.resize(mask.len() + text.len(), 1.0f32);
-            mask.resize(mask.len() + tokens - text.len(), 0.0);
-        }
-        let device = &self.bert.device;
-        let ids = Tensor::from_vec(ids, (texts, tokens), device)?;
-        let mask = Tensor::from_vec(mask, (texts, tokens), device)?;
-        let hidden = self.bert.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-        let mask = mask.unsqueeze(D::Minus1)?;
-        let mean = hidden.broadcast_mul(&mask)?.sum(1)?.broadcast_div(&mask.sum(1)?)?;
-        let unit = mean.broadcast_div(&mean.sqr()?.sum_keepdim(1)?.sqrt()?)?;
-        batch
-            .iter()
-            .zip(unit.to_vec2::<f32>()?)
-            .map(|((position, _), vector)| {
-                let vector = Embedding::new(vector)
-                    .ok_or_else(|| EmbeddingError::Model("a vector is not of unit length".into()))?;
-                Ok((*position, vector))
-            })
-            .collect()
+    fn scratches(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A text's place in the caller's list, and its token ids.
-type Input = (usize, Vec<u32>);
-
-/// Padded tokens of one forward pass, at most: where throughput is highest (`benches/embedding.rs`).
-const MAX_BATCH_TOKENS: usize = 1024;
-/// Smaller batches would spend their time on overhead instead of keeping another core busy.
-const MIN_BATCH_TOKENS: usize = 128;
-
-/// Cuts a length-sorted list into batches of about the same number of padded tokens, one a lane where
-/// they are not too small or too large for that.
-fn batches(inputs: &[Input], lanes: usize) -> Vec<&[Input]> {
-    let tokens: usize = inputs.iter().map(|(_, ids)| ids.len()).sum();
-    let budget = tokens.div_ceil(lanes.max(1)).clamp(MIN_BATCH_TOKENS, MAX_BATCH_TOKENS);
-    let mut batches = Vec::new();
-    let mut rest = inputs;
-    while let Some((_, longest)) = rest.first() {
-        let fits = (budget / longest.len().max(1)).clamp(1, rest.len());
-        let (batch, tail) = rest.split_at(fits);
-        batches.push(batch);
-        rest = tail;
-    }
-    batches
-}
-
-/// `config.json` of the model; written down because the pinned files do not include it.
-fn configuration() -> Config {
-    Config {
-        vocab_size: 30_522,
-        hidden_size: 384,
-        num_hidden_layers: 6,
-        num_attention_heads: 12,
-        intermediate_size: 1_536,
-        hidden_act: HiddenAct::Gelu,
-        hidden_dropout_prob: 0.1,
-        max_position_embeddings: 512,
-        type_vocab_size: 2,
-        initializer_range: 0.02,
-        layer_norm_eps: 1e-12,
-        pad_token_id: 0,
-        position_embedding_type: PositionEmbeddingType::Absolute,
-        use_cache: true,
-        classifier_dropout: None,
-        model_type: Some("bert".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_hold_every_text_once_and_stay_within_the_budget() {
-        let inputs: Vec<Input> =
-            [256, 256, 200, 100, 7, 7, 7, 3].iter().enumerate().map(|(i, &n)| (i, vec![1; n])).collect();
-        let batches = batches(&inputs, 2);
-        assert_eq!(batches.iter().map(|batch| batch.len()).sum::<usize>(), inputs.len());
-        for batch in batches {
-            assert!(batch.len() == 1 || batch[0].1.len() * batch.len() <= MAX_BATCH_TOKENS);
-        }
-        assert!(super::batches(&[], 2).is_empty());
-        let equal: Vec<Input> = (0..8).map(|i| (i, vec![1; 100])).collect();
-        assert_eq!(super::batches(&equal, 2).iter().map(|batch| batch.len()).collect::<Vec<_>>(), [4, 4]);
-    }
+fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<(T, Duration), E> {
+    let start = Instant::now();
+    Ok((work()?, start.elapsed()))
 }

@@ -1,19 +1,25 @@
 //! Text to vector: the tokenizer, the MiniLM forward pass, and the worker that owns the model.
 
+mod bert;
 pub mod fetch;
+mod kernels;
 mod minilm;
+mod portable;
 mod tokenizer;
 mod weights;
 mod worker;
 
 use std::path::PathBuf;
 
-pub use minilm::MiniLm;
+pub use minilm::{LoadTimes, MiniLm, ModelOptions, kernel_for, kernel_names};
 pub use tokenizer::{MAX_TOKENS, TokenCounter, Tokenizer};
 pub use worker::Embedder;
 
 /// The model's name on the hub, as `GET /` and the index report it.
 pub const MODEL_ID: &str = "sentence-transformers/all-MiniLM-L6-v2";
+
+/// The kernel that runs everywhere: candle's.
+pub const PORTABLE: &str = "portable";
 
 /// SHA-256 of the one `model.safetensors` this version computes with.
 pub const WEIGHTS_SHA256: &str = fetch::PINNED[0].sha256;
@@ -43,6 +49,10 @@ pub enum LoadError {
     /// Other weights would give vectors that do not fit the index.
     #[error("{path} has SHA-256 {found}, not {wanted}; run `rag-api model fetch`")]
     WrongHash { path: PathBuf, found: String, wanted: &'static str },
+    #[error("EMBEDDING_PRECISION is bf16, but this CPU has no AVX-512 BF16; set auto or f32")]
+    NoBf16,
+    #[error("there is no kernel {wanted} on this CPU; choose one of {available}")]
+    NoKernel { wanted: String, available: String },
     #[error("the model's files do not fit this program: {0}")]
     Model(String),
 }

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::HashMap, path::Path, sync::Arc};
 
-use super::{EmbeddingError, LoadError, TOKENIZER_SHA256, weights::map_verified};
+use super::{EmbeddingError, LoadError, TOKENIZER_SHA256, weights};
 
 /// Tokens the model reads of one text, `[CLS]` and `[SEP]` included: what it was trained with.
 pub const MAX_TOKENS: usize = 256;
@@ -16,8 +16,9 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads `tokenizer.json`, which must be the pinned one.
     pub fn load(model_dir: &Path) -> Result<Self, LoadError> {
-        let bytes = map_verified(model_dir.join("tokenizer.json"), TOKENIZER_SHA256)?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(load_error)?;
+        let bytes = weights::map(model_dir.join("tokenizer.json"))?;
+        bytes.verify(TOKENIZER_SHA256)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes[..]).map_err(load_error)?;
         // The file pads to 128 and cuts at 128; the model's own configuration says 256, and lengths
         // are the batcher's business.
         inner.with_padding(None);

@@ -1,7 +1,8 @@
-//! The one owner of the model: a thread behind a bounded queue.
+//! The owner of the model: a thread a core, behind bounded queues.
 //!
-//! Jobs waiting together run as one length-sorted batch. Texts somebody waits for overtake passages
-//! of an ingestion, and are shed when too many wait; passages wait for room instead.
+//! Threads take single texts, so that nothing is padded and no thread waits for another. Texts somebody
+//! waits for overtake passages of an ingestion, so that a question waits for one passage at most; they
+//! are shed when too many wait, while passages wait for room instead.
 
 use std::{
     collections::VecDeque,
@@ -11,21 +12,18 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{EmbeddingError, MiniLm, Tokenizer};
+use super::{EmbeddingError, LoadTimes, MiniLm, Tokenizer};
 use crate::domain::Embedding;
 
-/// Texts of passages computed in one go, so that a question waits for a small batch at most.
-const PASSAGES_AT_ONCE: usize = 8;
-/// Texts of questions computed in one go.
-const URGENT_AT_ONCE: usize = 32;
 /// Jobs of passages that may wait; the next one waits for room.
 const PASSAGE_JOBS: usize = 64;
 
-/// A handle to the worker that owns the model. Cheap to clone; the worker ends with the last handle.
+/// A handle to the threads that own the model. Cheap to clone; they end with the last handle.
 #[derive(Clone)]
 pub struct Embedder {
     shared: Arc<Shared>,
     tokenizer: Tokenizer,
+    load_times: LoadTimes,
     _last: Arc<StopOnDrop>,
 }
 
@@ -38,15 +36,30 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    urgent: VecDeque<Job>,
-    passages: VecDeque<Job>,
+    urgent: VecDeque<Waiting>,
+    passages: VecDeque<Waiting>,
     stopped: bool,
+}
+
+/// A job of which some texts have not been taken.
+struct Waiting {
+    job: Arc<Job>,
+    next: usize,
 }
 
 struct Job {
     texts: Vec<String>,
-    reply: oneshot::Sender<Result<Vec<Embedding>, EmbeddingError>>,
+    progress: Mutex<Progress>,
 }
+
+struct Progress {
+    vectors: Vec<Option<Embedding>>,
+    missing: usize,
+    /// `None`: answered.
+    reply: Option<oneshot::Sender<Vectors>>,
+}
+
+type Vectors = Result<Vec<Embedding>, EmbeddingError>;
 
 struct StopOnDrop(Arc<Shared>);
 
@@ -58,58 +71,69 @@ impl Drop for StopOnDrop {
 }
 
 impl Embedder {
-    /// Starts the worker. `capacity`: jobs of [`Embedder::embed_now`] that may wait.
+    /// Starts the threads. `capacity`: jobs of [`Embedder::embed_now`] that may wait.
     pub fn start(model: MiniLm, capacity: usize) -> Result<Self, EmbeddingError> {
         let tokenizer = model.tokenizer().clone();
+        let model = Arc::new(model);
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             filled: Condvar::new(),
             capacity,
             passage_room: Semaphore::new(PASSAGE_JOBS),
         });
-        let owner = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("embedder".into())
-            .spawn(move || owner.run(&model))
-            .map_err(|error| EmbeddingError::Model(format!("no thread for it: {error}")))?;
-        Ok(Self { _last: Arc::new(StopOnDrop(Arc::clone(&shared))), shared, tokenizer })
+        // Made first, so that the threads started so far end if one cannot be.
+        let load_times = model.load_times();
+        let embedder =
+            Self { _last: Arc::new(StopOnDrop(Arc::clone(&shared))), shared, tokenizer, load_times };
+        for number in 0..model.threads() {
+            let (owner, model) = (Arc::clone(&embedder.shared), Arc::clone(&model));
+            std::thread::Builder::new()
+                .name(format!("embedder-{number}"))
+                .spawn(move || owner.run(&model))
+                .map_err(|error| EmbeddingError::Model(format!("no thread for it: {error}")))?;
+        }
+        Ok(embedder)
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
+    /// How long the model took to load.
+    pub fn load_times(&self) -> LoadTimes {
+        self.load_times
+    }
+
     /// Embeds texts somebody waits for: they overtake passages, and are shed when the queue is full.
     pub async fn embed_now(&self, texts: Vec<String>) -> Result<Vec<Embedding>, EmbeddingError> {
-        let (reply, answer) = oneshot::channel();
+        let Some((job, answer)) = Waiting::new(texts) else { return Ok(Vec::new()) };
         {
             let mut queue = self.shared.lock();
             if queue.urgent.len() >= self.shared.capacity {
                 // Callers that went away take no place.
-                queue.urgent.retain(|job| !job.reply.is_closed());
+                queue.urgent.retain(Waiting::is_wanted);
             }
             if queue.urgent.len() >= self.shared.capacity {
                 return Err(EmbeddingError::Overloaded);
             }
-            queue.urgent.push_back(Job { texts, reply });
+            self.shared.wake(&job);
+            queue.urgent.push_back(job);
         }
-        self.shared.filled.notify_one();
         answer.await.map_err(|_| EmbeddingError::Stopped)?
     }
 
     /// Embeds passages in the background; waits for room in the queue.
     pub async fn embed_passages(&self, texts: Vec<String>) -> Result<Vec<Embedding>, EmbeddingError> {
-        let mut vectors = Vec::with_capacity(texts.len());
-        let mut texts = texts.into_iter().peekable();
-        while texts.peek().is_some() {
-            let _room = self.shared.passage_room.acquire().await.map_err(|_| EmbeddingError::Stopped)?;
-            let (reply, answer) = oneshot::channel();
-            let texts = texts.by_ref().take(PASSAGES_AT_ONCE).collect();
-            self.shared.lock().passages.push_back(Job { texts, reply });
-            self.shared.filled.notify_one();
-            vectors.append(&mut answer.await.map_err(|_| EmbeddingError::Stopped)??);
+        let Some((job, answer)) = Waiting::new(texts) else { return Ok(Vec::new()) };
+        let _room = self.shared.passage_room.acquire().await.map_err(|_| EmbeddingError::Stopped)?;
+        {
+            let mut queue = self.shared.lock();
+            // Their callers' room is free again, so that nothing else bounds them.
+            queue.passages.retain(Waiting::is_wanted);
+            self.shared.wake(&job);
+            queue.passages.push_back(job);
         }
-        Ok(vectors)
+        answer.await.map_err(|_| EmbeddingError::Stopped)?
     }
 
     /// Jobs waiting now.
@@ -125,25 +149,29 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, model: &MiniLm) {
-        while let Some(jobs) = self.next_jobs() {
-            compute(model, jobs);
+    fn wake(&self, job: &Waiting) {
+        match job.job.texts.len() {
+            1 => self.filled.notify_one(),
+            _ => self.filled.notify_all(),
         }
     }
 
-    /// Waits for work: urgent jobs first, as many as fit one go. `None`: no handle is left.
-    fn next_jobs(&self) -> Option<Vec<Job>> {
+    fn run(&self, model: &MiniLm) {
+        while let Some((job, index)) = self.next_text() {
+            // The threads must outlive a panic of the libraries below: nobody starts new ones.
+            let result = catch_unwind(AssertUnwindSafe(|| model.embed_one(&job.texts[index])))
+                .unwrap_or_else(|_| Err(EmbeddingError::Model("the forward pass panicked".into())));
+            job.done(index, result);
+        }
+    }
+
+    /// Waits for a text, urgent ones first. `None`: no handle is left.
+    fn next_text(&self) -> Option<(Arc<Job>, usize)> {
         let mut queue = self.lock();
         loop {
-            // A caller that went away while it waited is not computed for.
-            queue.urgent.retain(|job| !job.reply.is_closed());
-            queue.passages.retain(|job| !job.reply.is_closed());
             let Queue { urgent, passages, stopped } = &mut *queue;
-            if !urgent.is_empty() {
-                return Some(take(urgent, URGENT_AT_ONCE));
-            }
-            if !passages.is_empty() {
-                return Some(take(passages, PASSAGES_AT_ONCE));
+            if let Some(text) = take(urgent).or_else(|| take(passages)) {
+                return Some(text);
             }
             if *stopped {
                 return None;
@@ -153,35 +181,65 @@ impl Shared {
     }
 }
 
-/// Takes jobs from the front while their texts fit `limit`; one job at least.
-fn take(queue: &mut VecDeque<Job>, limit: usize) -> Vec<Job> {
-    let mut jobs: Vec<Job> = Vec::new();
-    let mut texts = 0;
-    while let Some(job) = queue.pop_front_if(|job| texts == 0 || texts + job.texts.len() <= limit) {
-        texts += job.texts.len();
-        jobs.push(job);
+/// The next text of the first job that somebody still waits for.
+fn take(queue: &mut VecDeque<Waiting>) -> Option<(Arc<Job>, usize)> {
+    while let Some(waiting) = queue.front_mut() {
+        // A caller that went away while it waited is not computed for.
+        if !waiting.is_wanted() {
+            queue.pop_front();
+            continue;
+        }
+        let index = waiting.next;
+        waiting.next += 1;
+        let job = Arc::clone(&waiting.job);
+        if waiting.next == job.texts.len() {
+            queue.pop_front();
+        }
+        return Some((job, index));
     }
-    jobs
+    None
 }
 
-fn compute(model: &MiniLm, mut jobs: Vec<Job>) {
-    let lengths: Vec<usize> = jobs.iter().map(|job| job.texts.len()).collect();
-    let texts: Vec<String> = jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.texts)).collect();
-    // The owner must outlive a panic of the libraries below: it is the only one.
-    let result = catch_unwind(AssertUnwindSafe(|| model.embed(&texts)))
-        .unwrap_or_else(|_| Err(EmbeddingError::Model("the forward pass panicked".into())));
-    // A failed send means that the caller went away; nobody is left to tell.
-    match result {
-        Ok(vectors) => {
-            let mut vectors = vectors.into_iter();
-            for (job, length) in jobs.into_iter().zip(lengths) {
-                let _ = job.reply.send(Ok(vectors.by_ref().take(length).collect()));
-            }
+impl Waiting {
+    /// `None`: there are no texts.
+    fn new(texts: Vec<String>) -> Option<(Self, oneshot::Receiver<Vectors>)> {
+        if texts.is_empty() {
+            return None;
         }
-        Err(error) => {
-            for job in jobs {
-                let _ = job.reply.send(Err(error.clone()));
+        let (reply, answer) = oneshot::channel();
+        let progress =
+            Progress { vectors: vec![None; texts.len()], missing: texts.len(), reply: Some(reply) };
+        Some((Self { job: Arc::new(Job { texts, progress: Mutex::new(progress) }), next: 0 }, answer))
+    }
+
+    /// Neither failed nor left by its caller.
+    fn is_wanted(&self) -> bool {
+        self.job.progress().reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+}
+
+impl Job {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the result of one text; the last one, or a failure, answers the job.
+    fn done(&self, index: usize, result: Result<Embedding, EmbeddingError>) {
+        let mut progress = self.progress();
+        let answer = match result {
+            Err(error) => Err(error),
+            Ok(vector) => {
+                progress.vectors[index] = Some(vector);
+                progress.missing -= 1;
+                if progress.missing > 0 {
+                    return;
+                }
+                Ok(std::mem::take(&mut progress.vectors).into_iter().flatten().collect())
             }
+        };
+        if let Some(reply) = progress.reply.take() {
+            // A failed send means that the caller went away; nobody is left to tell.
+            let _ = reply.send(answer);
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// Seconds, from a cached search to a slow LLM.
@@ -33,6 +33,7 @@ struct Series {
     chunks: IntGauge,
     upstream_retries: IntCounterVec,
     upstream_breaker: IntGaugeVec,
+    startup_seconds: GaugeVec,
     model: String,
 }
 
@@ -93,6 +94,11 @@ impl Metrics {
                 "upstream_breaker_state",
                 "Circuit breaker: 0 closed, 1 half-open, 2 open.",
                 &["upstream"],
+            )?,
+            startup_seconds: make.second_gauges(
+                "startup_seconds",
+                "How long the phases of starting took; those of loading overlap.",
+                &["phase"],
             )?,
             model: llm_model.unwrap_or("none").to_owned(),
             registry: registry.clone(),
@@ -175,6 +181,11 @@ impl Metrics {
         self.0.upstream_breaker.with_label_values(&[name]).set(state);
     }
 
+    /// `phase`: tokenizer, verify, pack, load or first_inference.
+    pub fn set_startup(&self, phase: &'static str, took: Duration) {
+        self.0.startup_seconds.with_label_values(&[phase]).set(took.as_secs_f64());
+    }
+
     /// Set when somebody reads, as neither changes by an event of ours.
     pub fn set_gauges(&self, queue_depth: usize, chunks: u64) {
         self.0.queue_depth.set(i64::try_from(queue_depth).unwrap_or(i64::MAX));
@@ -227,6 +238,12 @@ impl Maker<'_> {
         Ok(histogram)
     }
 
+    fn second_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, MetricsError> {
+        let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(gauges.clone()))?;
+        Ok(gauges)
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
         let gauge = IntGauge::new(name, help)?;
         self.registry.register(Box::new(gauge.clone()))?;
@@ -252,6 +269,7 @@ mod tests {
         metrics.expect_upstream("azure_search");
         metrics.upstream_retry("azure_search");
         metrics.upstream_breaker_state("azure_search", 2);
+        metrics.set_startup("pack", Duration::from_millis(250));
         let text = metrics.render().unwrap();
         for line in [
             r#"http_requests_total{method="POST",route="/query",status="200"} 1"#,
@@ -266,6 +284,7 @@ mod tests {
             "index_chunks 42",
             r#"upstream_retries_total{upstream="azure_search"} 1"#,
             r#"upstream_breaker_state{upstream="azure_search"} 2"#,
+            r#"startup_seconds{phase="pack"} 0.25"#,
             r#"build_info{build_sha="abc",version="1.2.3"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

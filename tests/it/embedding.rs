@@ -43,7 +43,8 @@ async fn vectors_match_the_reference_alone_and_in_mixed_batches() {
         "cosine to the reference over {} vectors: smallest {smallest:.7}, mean {mean:.7}",
         cosines.len()
     );
-    assert!(smallest >= 0.999_99, "smallest cosine {smallest}");
+    // The default precision may round to bf16; `embedding_kernels` holds f32 to more.
+    assert!(smallest >= 0.9999, "smallest cosine {smallest}");
 }
 
 #[tokio::test]
@@ -88,7 +89,7 @@ async fn a_question_overtakes_the_passages_of_an_ingestion() {
             tokio::spawn(async move { embedder.embed_passages(passages).await.map(|vectors| vectors.len()) })
         })
         .collect();
-    // One job is being computed, the others wait.
+    // Some texts are being computed, the others wait.
     while embedder.queue_depth() < 4 && !ingestion.iter().all(|job| job.is_finished()) {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }

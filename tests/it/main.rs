@@ -18,6 +18,8 @@ mod azure_writes;
 mod backends;
 mod chunking;
 mod embedding;
+mod embedding_command;
+mod embedding_kernels;
 mod emulated;
 mod emulator_conformance;
 mod emulator_http;

@@ -107,7 +107,7 @@ impl View {
         (row.present >> field & 1 == 1).then(|| &self.snapshot.vector(*address)[start..start + length])
     }
 
-    /// Every match with its score, best first; equal ones in the order of [`Snapshot::key_order`].
+    /// Every match with its score, best first; equal ones by a hash of the key.
     /// `allowed`, by number, leaves documents out.
     pub fn rank_text(
         &self,

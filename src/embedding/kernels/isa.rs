@@ -1,0 +1,56 @@
+//! What an instruction set must offer for the algorithms of [`super::generic`] to be written once.
+
+/// Vectors side by side in a register tile; a panel of packed weights is `VECTORS * LANES` columns wide.
+pub(super) const VECTORS: usize = 3;
+
+/// One instruction set. A *lane word* is what a 32-bit lane of a dot product holds: one `f32`, or two
+/// neighbouring `bf16`; `DEPTH` says which.
+///
+/// # Safety
+///
+/// Every method requires that the CPU has the instruction set, and pointers that are valid for one vector.
+/// They are `inline(always)` and lack `#[target_feature]`, as traits cannot carry it: they become the
+/// meant instructions only inside the functions that [`super::operations`] generates.
+pub(super) trait Isa {
+    /// `LANES` numbers.
+    type Vector: Copy;
+    /// `LANES` lane words.
+    type Words: Copy;
+    /// One activation or weight as the dot product wants it.
+    type Element: Copy;
+
+    const LANES: usize;
+    /// Elements in a lane word.
+    const DEPTH: usize;
+    /// Rows of the largest tile whose sums, `VECTORS` a row, stay in registers.
+    const ROWS: usize;
+
+    unsafe fn splat(value: f32) -> Self::Vector;
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    unsafe fn store(to: *mut f32, vector: Self::Vector);
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`, rounded once.
+    unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    unsafe fn maximum(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn absolute(a: Self::Vector) -> Self::Vector;
+    unsafe fn reciprocal(a: Self::Vector) -> Self::Vector;
+    /// To the nearest whole number.
+    unsafe fn round(a: Self::Vector) -> Self::Vector;
+    /// `a * 2^n` for whole `n` from -126 to 127.
+    unsafe fn scale(a: Self::Vector, n: Self::Vector) -> Self::Vector;
+    /// Lane by lane `negative` where `by` is below zero, else `other`.
+    unsafe fn choose(by: Self::Vector, negative: Self::Vector, other: Self::Vector) -> Self::Vector;
+    unsafe fn sum(a: Self::Vector) -> f32;
+    unsafe fn largest(a: Self::Vector) -> f32;
+
+    /// Converts `LANES` numbers and stores them next to each other.
+    unsafe fn store_elements(to: *mut Self::Element, vector: Self::Vector);
+    unsafe fn load_words(from: *const u32) -> Self::Words;
+    unsafe fn splat_word(from: *const u32) -> Self::Words;
+    /// Adds the products of the elements of each lane to `sums`.
+    unsafe fn dot(sums: Self::Vector, a: Self::Words, b: Self::Words) -> Self::Vector;
+    /// Asks for a cache line that will be needed soon; any address is allowed.
+    unsafe fn prefetch(at: *const u32);
+}

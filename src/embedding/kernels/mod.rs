@@ -1,0 +1,292 @@
+//! Matrix kernels of the forward pass, chosen by what the CPU can do; the only unsafe code besides memory maps.
+//!
+//! [`Kernel`] is the safe face: it checks every size before it hands pointers to the algorithms in
+//! `generic`, which are written once over the instruction sets in `x86` and `neon`.
+#![allow(unsafe_code, reason = "instructions chosen at run time and sums kept in registers need it")]
+
+mod generic;
+mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use generic::{AttentionTask, LinearTask, NormTask, Target};
+use isa::{Isa, VECTORS};
+
+/// One set of kernels that this CPU can run; there is no other way to get one than [`Kernel::all`].
+#[derive(Clone, Copy)]
+pub struct Kernel {
+    operations: &'static Operations,
+}
+
+struct Operations {
+    name: &'static str,
+    lanes: usize,
+    /// Elements in a 32-bit word: 1 for `f32`, 2 for `bf16`.
+    depth: usize,
+    rows: usize,
+    linear: unsafe fn(&LinearTask),
+    normalize: unsafe fn(&NormTask),
+    attend: unsafe fn(&AttentionTask),
+}
+
+/// Compiles the algorithms for an instruction set.
+macro_rules! operations {
+    ($constant:ident, $isa:ty, $name:literal, $features:literal) => {
+        const $constant: Operations = {
+            // SAFETY, all three: these run only through a `Kernel`, which exists only where the features do.
+            #[target_feature(enable = $features)]
+            unsafe fn linear(task: &LinearTask) {
+                unsafe { generic::linear::<$isa>(task) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn normalize(task: &NormTask) {
+                unsafe { generic::normalize::<$isa>(task) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn attend(task: &AttentionTask) {
+                unsafe { generic::attend::<$isa>(task) }
+            }
+            Operations {
+                name: $name,
+                lanes: <$isa>::LANES,
+                depth: <$isa>::DEPTH,
+                rows: <$isa>::ROWS,
+                linear,
+                normalize,
+                attend,
+            }
+        };
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+operations!(AVX512_BF16, x86::Avx512Bf16, "avx512-bf16", "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16");
+#[cfg(target_arch = "x86_64")]
+operations!(AVX512, x86::Avx512, "avx512-f32", "avx512f,avx512bw,avx512vl,avx512dq");
+#[cfg(target_arch = "x86_64")]
+operations!(AVX2, x86::Avx2, "avx2-f32", "avx2,fma");
+#[cfg(target_arch = "aarch64")]
+operations!(NEON, neon::Neon, "neon-f32", "neon");
+
+/// What linear layers write.
+pub enum Output<'a> {
+    /// Plain numbers.
+    Numbers(&'a mut [f32]),
+    /// Elements for the next layer.
+    Elements(&'a mut [u32]),
+    /// Elements for the next layer, through GELU.
+    Gelu(&'a mut [u32]),
+}
+
+/// A linear layer whose weights [`Kernel::pack`] has arranged.
+#[derive(Clone, Copy)]
+pub struct Linear<'a> {
+    pub weights: &'a [u32],
+    /// One number an output.
+    pub bias: &'a [f32],
+    pub inputs: usize,
+}
+
+/// Gain and shift of a LayerNorm.
+#[derive(Clone, Copy)]
+pub struct Norm<'a> {
+    pub gain: &'a [f32],
+    pub shift: &'a [f32],
+}
+
+/// Memory that attention computes in, kept from call to call.
+#[derive(Default)]
+pub struct AttentionScratch {
+    keys: Vec<u32>,
+    values: Vec<u32>,
+    scores: Vec<f32>,
+    shares: Vec<u32>,
+}
+
+impl Kernel {
+    /// Every kernel this CPU can run, the fastest first.
+    pub fn all() -> Vec<Self> {
+        #[allow(unused_mut, reason = "other architectures have none")]
+        let mut all: Vec<&'static Operations> = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq");
+            if avx512 && is_x86_feature_detected!("avx512bf16") {
+                all.push(&AVX512_BF16);
+            }
+            if avx512 {
+                all.push(&AVX512);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                all.push(&AVX2);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            all.push(&NEON);
+        }
+        all.into_iter().map(|operations| Self { operations }).collect()
+    }
+
+    pub fn name(self) -> &'static str {
+        self.operations.name
+    }
+
+    /// Whether activations and weights are rounded to `bf16`.
+    pub fn is_bf16(self) -> bool {
+        self.operations.depth == 2
+    }
+
+    /// Words that `elements` activations or weights take.
+    pub fn words(self, elements: usize) -> usize {
+        elements / self.operations.depth
+    }
+
+    /// Columns that are packed together; the outputs of a layer must be a multiple.
+    pub fn panel(self) -> usize {
+        VECTORS * self.operations.lanes
+    }
+
+    /// Arranges the weights of `row(0)`, `row(1)`, …, one row of `inputs` an output, as the kernel reads them.
+    pub fn pack<'w>(
+        self,
+        inputs: usize,
+        row: impl Fn(usize) -> &'w [f32],
+        factor: impl Fn(usize) -> f32,
+        to: &mut [u32],
+    ) {
+        let (panel, depth) = (self.panel(), self.operations.depth);
+        let steps = inputs / depth;
+        assert!(
+            inputs.is_multiple_of(depth) && to.len().is_multiple_of(panel * steps),
+            "weights do not fill panels"
+        );
+        for (index, to) in to.chunks_exact_mut(panel * steps).enumerate() {
+            for column in 0..panel {
+                let (weights, factor) = (row(index * panel + column), factor(index * panel + column));
+                assert_eq!(weights.len(), inputs, "a row of weights has another length");
+                let to = to[column..].iter_mut().step_by(panel);
+                if depth == 1 {
+                    to.zip(weights).for_each(|(to, weight)| *to = (weight * factor).to_bits());
+                } else {
+                    to.zip(weights.as_chunks::<2>().0).for_each(|(to, [low, high])| {
+                        *to = bf16(low * factor) | bf16(high * factor) << 16;
+                    });
+                }
+            }
+        }
+    }
+
+    /// `output = activations · weights + bias` for each row.
+    pub fn linear(self, layer: Linear<'_>, activations: &[u32], rows: usize, output: Output<'_>) {
+        let (depth, outputs) = (self.operations.depth, layer.bias.len());
+        let fits =
+            |words: usize, elements: usize| words.checked_mul(depth).is_some_and(|have| have >= elements);
+        assert!(
+            layer.inputs.is_multiple_of(depth) && outputs.is_multiple_of(self.panel()),
+            "the layer does not fill panels"
+        );
+        assert_eq!(layer.weights.len() * depth, layer.inputs * outputs, "weights of another shape");
+        assert!(fits(activations.len(), layer.inputs * rows), "too few activations");
+        let (room, to) = match output {
+            Output::Numbers(to) => (to.len() >= rows * outputs, Target::Numbers(to.as_mut_ptr())),
+            Output::Elements(to) => (fits(to.len(), rows * outputs), Target::Elements(to.as_mut_ptr())),
+            Output::Gelu(to) => (fits(to.len(), rows * outputs), Target::Gelu(to.as_mut_ptr())),
+        };
+        assert!(room, "too little room for the output");
+        let task = LinearTask {
+            weights: layer.weights.as_ptr(),
+            bias: layer.bias.as_ptr(),
+            inputs: layer.inputs,
+            outputs,
+            activations: activations.as_ptr(),
+            rows,
+            to,
+        };
+        // SAFETY: the features exist, as `self` does. The panels cover `inputs * outputs` elements of weights
+        // and `outputs` of bias exactly; rows of activations and of output end within their slices, as
+        // asserted above; the borrow of the output excludes any overlap.
+        unsafe { (self.operations.linear)(&task) }
+    }
+
+    /// `numbers = LayerNorm(numbers + add)` for each row, and the same as elements.
+    pub fn normalize(self, norm: Norm<'_>, numbers: &mut [f32], add: &[f32], elements: &mut [u32]) {
+        let width = norm.gain.len();
+        assert!(
+            width > 0 && width.is_multiple_of(self.operations.lanes) && norm.shift.len() == width,
+            "odd width"
+        );
+        assert!(numbers.len().is_multiple_of(width) && add.len() == numbers.len(), "rows of another width");
+        assert!(elements.len() * self.operations.depth >= numbers.len(), "too little room for the elements");
+        let task = NormTask {
+            rows: numbers.len() / width,
+            numbers: numbers.as_mut_ptr(),
+            add: add.as_ptr(),
+            gain: norm.gain.as_ptr(),
+            shift: norm.shift.as_ptr(),
+            elements: elements.as_mut_ptr(),
+            width,
+        };
+        // SAFETY: the features exist, as `self` does. `rows * width` numbers, as many to add and room for as
+        // many elements were asserted; rows are read in whole vectors because `lanes` divides `width`.
+        unsafe { (self.operations.normalize)(&task) }
+    }
+
+    /// Self-attention over one sequence: `qkv` has rows of queries, keys and values, `to` gets rows of
+    /// `hidden` elements. The factor of the scores and log2(e) must be in the weights of the queries.
+    pub fn attend(
+        self,
+        qkv: &[u32],
+        rows: usize,
+        (hidden, head): (usize, usize),
+        scratch: &mut AttentionScratch,
+        to: &mut [u32],
+    ) {
+        let Operations { lanes, depth, rows: tile, .. } = *self.operations;
+        assert!(
+            rows > 0 && head > 0 && head.is_multiple_of(2 * lanes) && hidden.is_multiple_of(head),
+            "odd heads"
+        );
+        assert!(qkv.len() * depth >= 3 * hidden * rows, "too few queries, keys and values");
+        assert!(to.len() * depth >= hidden * rows, "too little room for the output");
+        let padded = rows.next_multiple_of(lanes);
+        grow(&mut scratch.keys, head / depth * padded);
+        grow(&mut scratch.values, padded.div_ceil(depth) * head);
+        grow(&mut scratch.scores, tile * padded);
+        grow(&mut scratch.shares, tile * padded);
+        let task = AttentionTask {
+            qkv: qkv.as_ptr(),
+            hidden,
+            head,
+            rows,
+            keys: scratch.keys.as_mut_ptr(),
+            values: scratch.values.as_mut_ptr(),
+            scores: scratch.scores.as_mut_ptr(),
+            shares: scratch.shares.as_mut_ptr(),
+            to: to.as_mut_ptr(),
+        };
+        // SAFETY: the features exist, as `self` does. Inputs and output hold `rows` rows, as asserted; the
+        // scratch was grown to what the task's fields document; heads are read in pairs of whole vectors
+        // because `2 * lanes` divides `head`.
+        unsafe { (self.operations.attend)(&task) }
+    }
+}
+
+fn grow<T: Copy + Default>(memory: &mut Vec<T>, length: usize) {
+    if memory.len() < length {
+        memory.resize(length, T::default());
+    }
+}
+
+/// The nearest `bf16`, ties to even. Weights are finite, so that no NaN has to be kept.
+fn bf16(number: f32) -> u32 {
+    let bits = number.to_bits();
+    bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16
+}

@@ -1,0 +1,227 @@
+//! Every kernel of this CPU against plain loops in `f64`, on random numbers and edge shapes.
+
+use super::*;
+
+/// A small generator, so that failures repeat.
+struct Numbers(fastrand::Rng);
+
+impl Numbers {
+    fn new(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
+    }
+
+    fn take(&mut self, length: usize, size: f32) -> Vec<f32> {
+        (0..length).map(|_| (self.0.f32() * 2.0 - 1.0) * size).collect()
+    }
+}
+
+/// As the kernel stores them: rounded to what it computes with.
+fn elements(kernel: Kernel, numbers: &[f32]) -> (Vec<u32>, Vec<f32>) {
+    if kernel.is_bf16() {
+        let words = numbers.as_chunks::<2>().0.iter().map(|[a, b]| bf16(*a) | bf16(*b) << 16).collect();
+        (words, numbers.iter().map(|x| f32::from_bits(bf16(*x) << 16)).collect())
+    } else {
+        (numbers.iter().map(|x| x.to_bits()).collect(), numbers.to_vec())
+    }
+}
+
+fn numbers(kernel: Kernel, elements: &[u32]) -> Vec<f32> {
+    if kernel.is_bf16() {
+        elements.iter().flat_map(|w| [f32::from_bits(w << 16), f32::from_bits(w & 0xffff_0000)]).collect()
+    } else {
+        elements.iter().map(|w| f32::from_bits(*w)).collect()
+    }
+}
+
+fn assert_close(kernel: Kernel, found: &[f32], wanted: &[f64], exact: f64, what: &str) {
+    assert_eq!(found.len(), wanted.len(), "{what}");
+    let size = wanted.iter().fold(1e-6f64, |size, x| size.max(x.abs()));
+    let tolerance = if kernel.is_bf16() { 8e-3 } else { exact } * size;
+    for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        let off = (f64::from(*found) - wanted).abs();
+        assert!(off <= tolerance, "{}: {what}, at {at}: {found} for {wanted}", kernel.name());
+    }
+}
+
+/// One to a bit more than two register tiles, and the longest text there is.
+const ROWS: [usize; 12] = [1, 2, 3, 4, 5, 7, 8, 9, 17, 31, 255, 256];
+
+#[test]
+fn linear_layers_equal_plain_loops() {
+    let mut random = Numbers::new(1);
+    for kernel in Kernel::all() {
+        for (inputs, panels) in [(2, 1), (32, 2), (386, 3)] {
+            let outputs = panels * kernel.panel();
+            let weights = random.take(inputs * outputs, 0.3);
+            let bias = random.take(outputs, 1.0);
+            let mut packed = vec![0; kernel.words(inputs * outputs)];
+            let row = |output: usize| &weights[output * inputs..][..inputs];
+            kernel.pack(inputs, row, |output| if output == 0 { 2.0 } else { 1.0 }, &mut packed);
+            let (_, rounded) = elements(kernel, &weights);
+            let layer = Linear { weights: &packed, bias: &bias, inputs };
+            for rows in ROWS {
+                let (input, x) = elements(kernel, &random.take(rows * inputs, 1.0));
+                let wanted: Vec<f64> = (0..rows * outputs)
+                    .map(|at| {
+                        let (row, output) = (at / outputs, at % outputs);
+                        let pairs =
+                            x[row * inputs..][..inputs].iter().zip(&rounded[output * inputs..][..inputs]);
+                        let sum: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                        sum * if output == 0 { 2.0 } else { 1.0 } + f64::from(bias[output])
+                    })
+                    .collect();
+                let mut sums = vec![f32::NAN; rows * outputs];
+                kernel.linear(layer, &input, rows, Output::Numbers(&mut sums));
+                assert_close(kernel, &sums, &wanted, 1e-5, "sums");
+                let mut out = vec![u32::MAX; kernel.words(rows * outputs)];
+                kernel.linear(layer, &input, rows, Output::Elements(&mut out));
+                assert_close(kernel, &numbers(kernel, &out), &wanted, 1e-5, "elements");
+                let gelu: Vec<f64> = wanted.iter().map(|&x| gelu(x)).collect();
+                kernel.linear(layer, &input, rows, Output::Gelu(&mut out));
+                assert_close(kernel, &numbers(kernel, &out), &gelu, 1e-5, "GELU");
+            }
+        }
+    }
+}
+
+/// With the error function as a sum of rectangles.
+fn gelu(x: f64) -> f64 {
+    let steps = 400;
+    let width = x / f64::from(steps);
+    let area: f64 = (0..steps).map(|n| (-0.5 * ((f64::from(n) + 0.5) * width).powi(2)).exp()).sum();
+    x * (0.5 + area * width / (2.0 * std::f64::consts::PI).sqrt())
+}
+
+#[test]
+fn gelu_holds_far_from_zero() {
+    for kernel in Kernel::all() {
+        let outputs = kernel.panel();
+        let packed = vec![0; kernel.words(2 * outputs)];
+        for x in [-1e30, -100.0, -20.0, -5.0, -1e-3, 0.0, 1e-3, 5.0, 20.0, 100.0, 1e30] {
+            let bias = vec![x; outputs];
+            let mut out = vec![0; kernel.words(outputs)];
+            let layer = Linear { weights: &packed, bias: &bias, inputs: 2 };
+            kernel.linear(layer, &[0; 2], 1, Output::Gelu(&mut out));
+            let found = numbers(kernel, &out)[outputs - 1];
+            let wanted = if x.abs() > 10.0 { x.max(0.0) } else { gelu(f64::from(x)) as f32 };
+            let off = (found - wanted).abs();
+            assert!(off <= 8e-3 * wanted.abs() + 1e-5, "{}: GELU({x}) = {found}", kernel.name());
+        }
+    }
+}
+
+#[test]
+fn normalizing_equals_plain_loops() {
+    let mut random = Numbers::new(2);
+    for kernel in Kernel::all() {
+        for width in [16, 48, 384] {
+            for rows in ROWS {
+                let (x, add) = (random.take(rows * width, 3.0), random.take(rows * width, 3.0));
+                let (gain, shift) = (random.take(width, 1.0), random.take(width, 1.0));
+                let mut wanted = Vec::new();
+                for (x, add) in x.chunks(width).zip(add.chunks(width)) {
+                    let row: Vec<f64> =
+                        x.iter().zip(add).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+                    let mean = row.iter().sum::<f64>() / width as f64;
+                    let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
+                    wanted.extend(row.iter().zip(gain.iter().zip(&shift)).map(|(x, (gain, shift))| {
+                        (x - mean) / variance.sqrt() * f64::from(*gain) + f64::from(*shift)
+                    }));
+                }
+                let mut found = x.clone();
+                let mut out = vec![u32::MAX; kernel.words(rows * width)];
+                kernel.normalize(Norm { gain: &gain, shift: &shift }, &mut found, &add, &mut out);
+                assert_close(kernel, &found, &wanted, 1e-5, "numbers");
+                assert_close(kernel, &numbers(kernel, &out), &wanted, 1e-5, "elements");
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_equals_plain_loops() {
+    let mut random = Numbers::new(3);
+    let (hidden, head) = (96, 32);
+    for kernel in Kernel::all() {
+        // One scratch for all lengths, long before short: what is left over must not show.
+        let mut scratch = AttentionScratch::default();
+        for rows in ROWS.into_iter().rev().chain(ROWS) {
+            let (qkv, x) = elements(kernel, &random.take(rows * 3 * hidden, 1.5));
+            let at = |row: usize, part: usize, column: usize| {
+                f64::from(x[row * 3 * hidden + part * hidden + column])
+            };
+            let mut wanted = vec![0.0; rows * hidden];
+            for row in 0..rows {
+                for first in (0..hidden).step_by(head) {
+                    let shares: Vec<f64> = (0..rows)
+                        .map(|other| {
+                            (first..first + head).map(|c| at(row, 0, c) * at(other, 1, c)).sum::<f64>().exp2()
+                        })
+                        .collect();
+                    let total: f64 = shares.iter().sum();
+                    for column in first..first + head {
+                        wanted[row * hidden + column] =
+                            (0..rows).map(|other| shares[other] / total * at(other, 2, column)).sum();
+                    }
+                }
+            }
+            let mut out = vec![u32::MAX; kernel.words(rows * hidden)];
+            kernel.attend(&qkv, rows, (hidden, head), &mut scratch, &mut out);
+            assert_close(kernel, &numbers(kernel, &out), &wanted, 1e-4, &format!("attention over {rows}"));
+        }
+    }
+}
+
+#[test]
+fn scores_far_apart_do_not_overflow() {
+    for kernel in Kernel::all() {
+        let (hidden, head, rows) = (32, 32, 3);
+        let mut x = vec![0.0; rows * 3 * hidden];
+        for row in 0..rows {
+            // Scores of -3000, 0 and 3000; the values name the row.
+            x[row * 96] = 1.0;
+            x[row * 96 + 32] = (row as f32 - 1.0) * 3000.0;
+            x[row * 96 + 64..][..32].fill(row as f32);
+        }
+        let (qkv, _) = elements(kernel, &x);
+        let mut out = vec![0; kernel.words(rows * hidden)];
+        kernel.attend(&qkv, rows, (hidden, head), &mut AttentionScratch::default(), &mut out);
+        assert!(numbers(kernel, &out).iter().all(|&x| x == 2.0), "{}", kernel.name());
+    }
+}
+
+#[test]
+fn wrong_sizes_are_refused_before_any_pointer_is_used() {
+    fn refused(call: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+        std::panic::catch_unwind(call).is_err()
+    }
+    for kernel in Kernel::all() {
+        let outputs = kernel.panel();
+        let (weights, bias) = (vec![0; kernel.words(8 * outputs)], vec![0.0; outputs]);
+        let layer = Linear { weights: &weights, bias: &bias, inputs: 8 };
+        let short = vec![0u32; kernel.words(8) * 2 - 1];
+        assert!(refused(|| kernel.linear(layer, &short, 2, Output::Numbers(&mut vec![0.0; 2 * outputs]))));
+        let input = vec![0u32; kernel.words(16)];
+        assert!(refused(|| kernel.linear(
+            layer,
+            &input,
+            2,
+            Output::Numbers(&mut vec![0.0; 2 * outputs - 1])
+        )));
+        assert!(refused(|| kernel.linear(layer, &input, usize::MAX, Output::Numbers(&mut [0.0; 9]))));
+        let fewer = Linear { weights: &weights[1..], ..layer };
+        assert!(refused(|| kernel.linear(fewer, &input, 2, Output::Numbers(&mut vec![0.0; 2 * outputs]))));
+        let one = [0.0; 16];
+        let norm = Norm { gain: &one, shift: &one };
+        assert!(refused(|| kernel.normalize(norm, &mut [0.0; 17], &[0.0; 17], &mut [0; 32])));
+        assert!(refused(|| kernel.normalize(norm, &mut [0.0; 32], &[0.0; 16], &mut [0; 32])));
+        assert!(refused(|| kernel.normalize(norm, &mut [0.0; 32], &[0.0; 32], &mut [0; 15])));
+        let attend = |words: usize, rows, to: usize| {
+            let mut scratch = AttentionScratch::default();
+            kernel.attend(&vec![0; words], rows, (32, 32), &mut scratch, &mut vec![0; to]);
+        };
+        assert!(refused(|| attend(kernel.words(96), 2, 64)));
+        assert!(refused(|| attend(192, 2, kernel.words(64) - 1)));
+        assert!(refused(|| attend(0, 0, 0)));
+    }
+}

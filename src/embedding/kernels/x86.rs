@@ -1,0 +1,245 @@
+//! AVX-512 with and without BF16, and AVX2 with FMA.
+
+use std::arch::x86_64::*;
+
+use super::isa::Isa;
+
+/// 16 lanes of `f32`.
+pub(super) struct Avx512;
+/// 16 lanes of two `bf16` each, summed in `f32`.
+pub(super) struct Avx512Bf16;
+/// 8 lanes of `f32`.
+pub(super) struct Avx2;
+
+/// What both AVX-512 sets do alike.
+macro_rules! avx512_common {
+    () => {
+        type Vector = __m512;
+        const LANES: usize = 16;
+        const ROWS: usize = 8;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m512 {
+            unsafe { _mm512_set1_ps(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m512 {
+            unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, vector: __m512) {
+            unsafe { _mm512_storeu_ps(to, vector) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn subtract(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_sub_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn multiply(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn maximum(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_max_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn absolute(a: __m512) -> __m512 {
+            unsafe { _mm512_abs_ps(a) }
+        }
+        #[inline(always)]
+        unsafe fn reciprocal(a: __m512) -> __m512 {
+            unsafe {
+                // 14 bits, doubled by one step of Newton's method: cheaper than a division.
+                let guess = _mm512_rcp14_ps(a);
+                _mm512_mul_ps(guess, _mm512_fnmadd_ps(a, guess, _mm512_set1_ps(2.0)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn round(a: __m512) -> __m512 {
+            unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+        }
+        #[inline(always)]
+        unsafe fn scale(a: __m512, n: __m512) -> __m512 {
+            unsafe { _mm512_scalef_ps(a, n) }
+        }
+        #[inline(always)]
+        unsafe fn choose(by: __m512, negative: __m512, other: __m512) -> __m512 {
+            unsafe {
+                let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(by, _mm512_setzero_ps());
+                _mm512_mask_blend_ps(below, other, negative)
+            }
+        }
+        #[inline(always)]
+        unsafe fn sum(a: __m512) -> f32 {
+            unsafe { _mm512_reduce_add_ps(a) }
+        }
+        #[inline(always)]
+        unsafe fn largest(a: __m512) -> f32 {
+            unsafe { _mm512_reduce_max_ps(a) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(at: *const u32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        }
+    };
+}
+
+impl Isa for Avx512 {
+    avx512_common!();
+
+    type Words = __m512;
+    type Element = f32;
+    const DEPTH: usize = 1;
+
+    #[inline(always)]
+    unsafe fn store_elements(to: *mut f32, vector: __m512) {
+        unsafe { _mm512_storeu_ps(to, vector) }
+    }
+    #[inline(always)]
+    unsafe fn load_words(from: *const u32) -> __m512 {
+        unsafe { _mm512_loadu_ps(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn splat_word(from: *const u32) -> __m512 {
+        unsafe { _mm512_set1_ps(*from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: __m512, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, sums) }
+    }
+}
+
+impl Isa for Avx512Bf16 {
+    avx512_common!();
+
+    type Words = __m512bh;
+    type Element = u16;
+    const DEPTH: usize = 2;
+
+    #[inline(always)]
+    unsafe fn store_elements(to: *mut u16, vector: __m512) {
+        unsafe { to.cast::<__m256bh>().write_unaligned(_mm512_cvtneps_pbh(vector)) }
+    }
+    #[inline(always)]
+    unsafe fn load_words(from: *const u32) -> __m512bh {
+        unsafe { from.cast::<__m512bh>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn splat_word(from: *const u32) -> __m512bh {
+        // SAFETY: both types are 512 bits of which every pattern is valid.
+        unsafe { std::mem::transmute(_mm512_set1_epi32(*from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: __m512, a: __m512bh, b: __m512bh) -> __m512 {
+        unsafe { _mm512_dpbf16_ps(sums, a, b) }
+    }
+}
+
+impl Isa for Avx2 {
+    type Vector = __m256;
+    type Words = __m256;
+    type Element = f32;
+    const LANES: usize = 8;
+    const DEPTH: usize = 1;
+    const ROWS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> __m256 {
+        unsafe { _mm256_set1_ps(value) }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m256 {
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, vector: __m256) {
+        unsafe { _mm256_storeu_ps(to, vector) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn subtract(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn multiply(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn maximum(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn absolute(a: __m256) -> __m256 {
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+    }
+    #[inline(always)]
+    unsafe fn reciprocal(a: __m256) -> __m256 {
+        unsafe { _mm256_div_ps(_mm256_set1_ps(1.0), a) }
+    }
+    #[inline(always)]
+    unsafe fn round(a: __m256) -> __m256 {
+        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    unsafe fn scale(a: __m256, n: __m256) -> __m256 {
+        unsafe {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn choose(by: __m256, negative: __m256, other: __m256) -> __m256 {
+        unsafe { _mm256_blendv_ps(other, negative, _mm256_cmp_ps::<_CMP_LT_OQ>(by, _mm256_setzero_ps())) }
+    }
+    #[inline(always)]
+    unsafe fn sum(a: __m256) -> f32 {
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn largest(a: __m256) -> f32 {
+        unsafe {
+            let four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_elements(to: *mut f32, vector: __m256) {
+        unsafe { _mm256_storeu_ps(to, vector) }
+    }
+    #[inline(always)]
+    unsafe fn load_words(from: *const u32) -> __m256 {
+        unsafe { _mm256_loadu_ps(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn splat_word(from: *const u32) -> __m256 {
+        unsafe { _mm256_broadcast_ss(&*from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: __m256, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, sums) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(at: *const u32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}
