@@ -44,6 +44,8 @@ pub(super) struct Split {
     coarse: usize,
     /// Threads that were sent here and have not left.
     pub helpers: AtomicUsize,
+    /// A helper has computed something of this text.
+    pub helped: AtomicBool,
 }
 
 /// How a leader's work ended.
@@ -68,6 +70,7 @@ impl Split {
             leader_sleeps: AtomicBool::new(false),
             coarse: coarseness(ids.len()),
             helpers: AtomicUsize::new(0),
+            helped: AtomicBool::new(false),
         };
         split.fill(ids)?;
         Ok(split)
@@ -79,6 +82,7 @@ impl Split {
         self.leader = std::thread::current();
         self.coarse = coarseness(ids.len());
         *self.leader_sleeps.get_mut() = false;
+        *self.helped.get_mut() = false;
         self.fill(ids)
     }
 
@@ -125,6 +129,7 @@ impl Split {
             match self.board.claim() {
                 Claim::Over => break,
                 Claim::Unit(unit) => {
+                    self.helped.store(true, Ordering::Relaxed);
                     if self.compute(unit, scratch) && self.leader_sleeps.load(Ordering::SeqCst) {
                         self.leader.unpark();
                     }

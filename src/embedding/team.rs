@@ -11,7 +11,7 @@ use std::{
 
 use super::{EmbeddingError, LoadError, bert::Bert, kernels::AttentionScratch, split::Split};
 
-/// How long texts are computed without help after a helper was late: then others want its core.
+/// How long texts are computed without help after a helper was late or did not come: then others want its core.
 const REST: Duration = Duration::from_millis(20);
 
 /// Parked until they are invited; they end with this handle.
@@ -31,7 +31,7 @@ struct State {
     invitations: Vec<Arc<Split>>,
     /// Memory of texts that are done.
     spare: Vec<(Arc<Split>, AttentionScratch)>,
-    /// When a helper was late for the last time.
+    /// When a helper was late or did not come for the last time.
     late: Option<Instant>,
     stopped: bool,
 }
@@ -96,9 +96,11 @@ impl Team {
         };
         let led = split.lead(&mut scratch, || self.0.invite(&split));
         let mut state = self.0.lock();
-        if led.late {
+        // A helper that did not come in time cost its call all the same.
+        if led.late || !split.helped.load(Ordering::Relaxed) {
             state.late = Some(Instant::now());
-        } else {
+        }
+        if !led.late {
             state.spare.push((split, scratch));
         }
         Some(Ok(led.mean))
