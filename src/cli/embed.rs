@@ -25,7 +25,7 @@ use crate::{
 #[command(
     after_help = "Examples:\n  echo 'how do I reset my password' | rag-api embed\n  rag-api embed questions.txt > vectors.jsonl\n  \
                         rag-api embed questions.txt --stats --repeat 100 --threads 2\n\n\
-                        --stats computes each line N times alone, on one thread, then all lines together on all threads, \
+                        --stats computes each line N times alone, on two threads if there are, then all lines together on all threads, \
                         tokenizing included:\n  \
                         {\"kernel\", \"threads\", \"texts\": [{\"tokens\", \"median_ms\", \"p90_ms\"}], \"bulk_tokens_per_second\"}"
 )]

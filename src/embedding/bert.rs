@@ -17,7 +17,7 @@ pub(super) const HEADS: usize = 12;
 pub(super) const INNER: usize = 1_536;
 pub(super) const VOCABULARY: usize = 30_522;
 pub(super) const POSITIONS: usize = 512;
-const HEAD: usize = HIDDEN / HEADS;
+pub(super) const HEAD: usize = HIDDEN / HEADS;
 
 /// The model in the form one kernel wants it.
 pub(super) struct Bert {
@@ -30,26 +30,26 @@ pub(super) struct Bert {
     first_norm: OwnedNorm,
     /// All packed matrices in the order they are used in, so that fetching ahead crosses their borders.
     packed: MmapMut,
-    layers: Vec<Layer>,
+    pub(super) layers: Vec<Layer>,
 }
 
-struct Layer {
-    qkv: Matrix,
-    mixed: Matrix,
-    mixed_norm: OwnedNorm,
-    up: Matrix,
-    down: Matrix,
-    down_norm: OwnedNorm,
+pub(super) struct Layer {
+    pub qkv: Matrix,
+    pub mixed: Matrix,
+    pub mixed_norm: OwnedNorm,
+    pub up: Matrix,
+    pub down: Matrix,
+    pub down_norm: OwnedNorm,
 }
 
-struct Matrix {
+pub(super) struct Matrix {
     /// Within `Bert::packed`, in words.
     at: Range<usize>,
     bias: Vec<f32>,
     inputs: usize,
 }
 
-struct OwnedNorm {
+pub(super) struct OwnedNorm {
     gain: Vec<f32>,
     shift: Vec<f32>,
 }
@@ -123,9 +123,6 @@ impl Bert {
     /// The mean of the last hidden states over all tokens, not yet of unit length.
     pub fn forward(&self, ids: &[u32], scratch: &mut Scratch) -> Result<Vec<f32>, EmbeddingError> {
         let rows = ids.len();
-        if !(1..=MAX_TOKENS).contains(&rows) {
-            return Err(EmbeddingError::Model(format!("{rows} tokens; 1 to {MAX_TOKENS} are possible")));
-        }
         let Scratch { numbers, sums, elements, qkv, mixed, inner, attention } = scratch;
         let kernel = self.kernel;
         let numbers = room(numbers, rows * HIDDEN);
@@ -135,8 +132,7 @@ impl Bert {
         let mixed = room(mixed, kernel.words(rows * HIDDEN));
         let inner = room(inner, kernel.words(rows * INNER));
 
-        self.look_up(ids, numbers)?;
-        kernel.normalize(self.first_norm.view(), numbers, &self.places[..rows * HIDDEN], elements);
+        self.start(ids, numbers, elements)?;
         for layer in &self.layers {
             kernel.linear(self.view(&layer.qkv), elements, rows, Output::Elements(qkv));
             kernel.attend(qkv, rows, (HIDDEN, HEAD), attention, mixed);
@@ -146,12 +142,23 @@ impl Bert {
             kernel.linear(self.view(&layer.down), inner, rows, Output::Numbers(sums));
             kernel.normalize(layer.down_norm.view(), numbers, sums, elements);
         }
-        let mut mean = vec![0.0f32; HIDDEN];
-        for row in numbers.chunks_exact(HIDDEN) {
-            mean.iter_mut().zip(row).for_each(|(sum, number)| *sum += number);
+        Ok(mean(numbers))
+    }
+
+    /// What the first layer gets: words and places, normalized.
+    pub fn start(
+        &self,
+        ids: &[u32],
+        numbers: &mut [f32],
+        elements: &mut [u32],
+    ) -> Result<(), EmbeddingError> {
+        let rows = ids.len();
+        if !(1..=MAX_TOKENS).contains(&rows) {
+            return Err(EmbeddingError::Model(format!("{rows} tokens; 1 to {MAX_TOKENS} are possible")));
         }
-        mean.iter_mut().for_each(|sum| *sum /= rows as f32);
-        Ok(mean)
+        self.look_up(ids, numbers)?;
+        self.kernel.normalize(self.first_norm.view(), numbers, &self.places[..rows * HIDDEN], elements);
+        Ok(())
     }
 
     fn look_up(&self, ids: &[u32], rows: &mut [f32]) -> Result<(), EmbeddingError> {
@@ -167,7 +174,7 @@ impl Bert {
         Ok(())
     }
 
-    fn view<'a>(&'a self, matrix: &'a Matrix) -> Linear<'a> {
+    pub fn view<'a>(&'a self, matrix: &'a Matrix) -> Linear<'a> {
         // Pages are aligned for anything.
         let words: &[u32] = bytemuck::cast_slice(&self.packed);
         Linear { weights: &words[matrix.at.clone()], bias: &matrix.bias, inputs: matrix.inputs }
@@ -175,9 +182,20 @@ impl Bert {
 }
 
 impl OwnedNorm {
-    fn view(&self) -> Norm<'_> {
+    pub fn view(&self) -> Norm<'_> {
         Norm { gain: &self.gain, shift: &self.shift }
     }
+}
+
+/// The mean of rows.
+pub(super) fn mean(rows: &[f32]) -> Vec<f32> {
+    let mut mean = vec![0.0f32; HIDDEN];
+    for row in rows.chunks_exact(HIDDEN) {
+        mean.iter_mut().zip(row).for_each(|(sum, number)| *sum += number);
+    }
+    let count = (rows.len() / HIDDEN) as f32;
+    mean.iter_mut().for_each(|sum| *sum /= count);
+    mean
 }
 
 /// The matrices that are packed into one, by rows of `inputs` weights, and their factors.

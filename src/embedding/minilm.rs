@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use super::{
     bert::{Bert, Scratch},
     kernels::Kernel,
     portable::Portable,
+    team::Team,
     weights,
 };
 use crate::{
@@ -26,6 +27,8 @@ pub struct MiniLm {
     tokenizer: Tokenizer,
     engine: Engine,
     threads: usize,
+    /// `None`: each text is computed by one thread.
+    team: Option<Team>,
     /// One for each thread that ever computed at the same time as others.
     scratches: Mutex<Vec<Scratch>>,
     times: LoadTimes,
@@ -41,7 +44,7 @@ pub struct LoadTimes {
 }
 
 enum Engine {
-    Packed(Box<Bert>),
+    Packed(Arc<Bert>),
     Portable(Box<Portable>),
 }
 
@@ -108,7 +111,7 @@ impl MiniLm {
             let verified = scope.spawn(|| timed(|| file.verify(WEIGHTS_SHA256)));
             let engine = timed(|| -> Result<_, LoadError> {
                 Ok(match kernel {
-                    Some(kernel) => Engine::Packed(Box::new(Bert::pack(file.again()?, kernel, cores)?)),
+                    Some(kernel) => Engine::Packed(Arc::new(Bert::pack(file.again()?, kernel, cores)?)),
                     None => Engine::Portable(Box::new(Portable::new(&file)?)),
                 })
             });
@@ -120,7 +123,8 @@ impl MiniLm {
         let (tokenizer, tokenizer_time) = tokenizer.map_err(gone)??;
         let (engine, pack) = engine?;
         let times = LoadTimes { tokenizer: tokenizer_time, verify, pack, load: start.elapsed() };
-        Ok(Self { tokenizer, engine, threads, scratches: Mutex::default(), times })
+        let team = if kernel.is_some() { Team::start(threads)? } else { None };
+        Ok(Self { tokenizer, engine, threads, team, scratches: Mutex::default(), times })
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
@@ -145,7 +149,7 @@ impl MiniLm {
 
     /// One unit vector a text, in the order given; what lies behind 256 tokens is not read.
     ///
-    /// A single text is computed on the calling thread. Several go one by one to as many threads as there
+    /// A single text is shared with an idle thread, if there is one. Several go one by one to as many threads as there
     /// are, the longest first, so that nothing is padded and nobody waits for long at the end.
     pub fn embed(&self, texts: &[String]) -> Result<Vec<Embedding>, EmbeddingError> {
         let lanes = self.threads.min(texts.len());
@@ -180,16 +184,22 @@ impl MiniLm {
             .collect()
     }
 
-    /// The unit vector of one text, computed on the calling thread.
+    /// The unit vector of one text, computed on the calling thread and one more if a core is free.
     pub fn embed_one(&self, text: &str) -> Result<Embedding, EmbeddingError> {
+        let _computing = self.team.as_ref().map(Team::enter);
         let ids = self.tokenizer.encode(text)?;
+        let helped = |bert| self.team.as_ref().and_then(|team| team.forward(bert, &ids));
         let mean = match &self.engine {
             Engine::Portable(portable) => portable.forward(&ids)?,
             Engine::Packed(bert) => {
-                let mut scratch = self.scratches().pop().unwrap_or_default();
-                let mean = bert.forward(&ids, &mut scratch);
-                self.scratches().push(scratch);
-                mean?
+                if let Some(mean) = helped(bert) {
+                    mean?
+                } else {
+                    let mut scratch = self.scratches().pop().unwrap_or_default();
+                    let mean = bert.forward(&ids, &mut scratch);
+                    self.scratches().push(scratch);
+                    mean?
+                }
             }
         };
         let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();

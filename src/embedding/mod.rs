@@ -5,6 +5,8 @@ pub mod fetch;
 mod kernels;
 mod minilm;
 mod portable;
+mod split;
+mod team;
 mod tokenizer;
 mod weights;
 mod worker;

@@ -20,9 +20,11 @@ pub(super) struct LinearTask {
     pub activations: *const u32,
     pub rows: usize,
     pub to: Target,
+    /// From row to row of `to`.
+    pub stride: usize,
 }
 
-/// Where the sums of a linear layer go, rows of `outputs`.
+/// Where the sums of a linear layer go.
 #[derive(Clone, Copy)]
 pub(super) enum Target {
     Numbers(*mut f32),
@@ -43,7 +45,7 @@ pub(super) struct NormTask {
     pub width: usize,
 }
 
-/// Self-attention of one sequence, all heads. Queries are scaled beforehand so that the weights of a row are
+/// Self-attention of one sequence, some heads. Queries are scaled beforehand so that the weights of a row are
 /// `2^(q·k)`, divided by their sum.
 pub(super) struct AttentionTask {
     /// Rows of queries, keys and values next to each other, `3 * hidden` elements.
@@ -59,8 +61,11 @@ pub(super) struct AttentionTask {
     pub scores: *mut f32,
     /// `ROWS` rows of `padded` elements.
     pub shares: *mut u32,
-    /// Rows of `hidden` elements.
+    /// The heads computed, `first` and how many.
+    pub heads: (usize, usize),
+    /// Rows of `heads * head` elements, `to_stride` elements from row to row.
     pub to: *mut u32,
+    pub to_stride: usize,
 }
 
 /// LayerNorm's guard against division by zero in BERT.
@@ -124,7 +129,7 @@ unsafe fn linear_tile<I: Isa, const R: usize>(
         for r in 0..R {
             for v in 0..VECTORS {
                 let sum = sums[r][v];
-                let at = (row + r) * task.outputs + column + v * I::LANES;
+                let at = (row + r) * task.stride + column + v * I::LANES;
                 match task.to {
                     Target::Numbers(to) => I::store(to.add(at), sum),
                     Target::Elements(to) => I::store_elements(to.cast::<I::Element>().add(at), sum),
@@ -216,8 +221,8 @@ pub(super) unsafe fn attend<I: Isa>(task: &AttentionTask) {
         let padded = task.rows.next_multiple_of(I::LANES);
         let stride = 3 * task.hidden / I::DEPTH;
         let words = task.head / I::DEPTH;
-        for head in 0..task.hidden / task.head {
-            let first = head * task.head;
+        for index in 0..task.heads.1 {
+            let first = (task.heads.0 + index) * task.head;
             let queries = task.qkv.add(first / I::DEPTH);
             let keys = queries.add(task.hidden / I::DEPTH);
             let values = keys.add(task.hidden / I::DEPTH);
@@ -237,7 +242,7 @@ pub(super) unsafe fn attend<I: Isa>(task: &AttentionTask) {
                 for r in 0..rows {
                     factors[r] = share_row::<I>(task, r, padded);
                 }
-                let to = task.to.cast::<I::Element>().add(start * task.hidden + first);
+                let to = task.to.cast::<I::Element>().add(start * task.to_stride + index * task.head);
                 with_rows!(rows, mix_rows; task, values, values_stride, padded, &factors, to);
             }
         }
@@ -332,7 +337,7 @@ unsafe fn mix_rows<I: Isa, const R: usize>(
                 for n in 0..2 {
                     I::store_elements(to.add(n * I::LANES), I::multiply(sums[r][n], factor));
                 }
-                to = to.add(task.hidden);
+                to = to.add(task.to_stride);
             }
             at += 2 * I::LANES;
         }

@@ -4,6 +4,7 @@
 //! `generic`, which are written once over the instruction sets in `x86` and `neon`.
 #![allow(unsafe_code, reason = "instructions chosen at run time and sums kept in registers need it")]
 
+mod board;
 mod generic;
 mod isa;
 #[cfg(target_arch = "aarch64")]
@@ -13,6 +14,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use board::{Board, Claim, Stage, Unit, Window};
 use generic::{AttentionTask, LinearTask, NormTask, Target};
 use isa::{Isa, VECTORS};
 
@@ -80,6 +82,14 @@ pub enum Output<'a> {
     Elements(&'a mut [u32]),
     /// Elements for the next layer, through GELU.
     Gelu(&'a mut [u32]),
+}
+
+/// What linear layers write into a [`Window`], as in [`Output`].
+#[derive(Clone, Copy)]
+pub enum Form {
+    Numbers,
+    Elements,
+    Gelu,
 }
 
 /// A linear layer whose weights [`Kernel::pack`] has arranged.
@@ -186,21 +196,44 @@ impl Kernel {
 
     /// `output = activations · weights + bias` for each row.
     pub fn linear(self, layer: Linear<'_>, activations: &[u32], rows: usize, output: Output<'_>) {
-        let (depth, outputs) = (self.operations.depth, layer.bias.len());
-        let fits =
-            |words: usize, elements: usize| words.checked_mul(depth).is_some_and(|have| have >= elements);
+        let outputs = layer.bias.len();
+        let (form, to) = match output {
+            Output::Numbers(to) => (Form::Numbers, bytemuck::cast_slice_mut(to)),
+            Output::Elements(to) => (Form::Elements, to),
+            Output::Gelu(to) => (Form::Gelu, to),
+        };
+        let width = self.width(form, outputs);
+        let words = rows.checked_mul(width).filter(|&words| words <= to.len());
+        assert!(words.is_some(), "too little room for the output");
+        self.linear_into(layer, activations, form, Window::of(&mut to[..rows * width], width));
+    }
+
+    /// The layer that computes only these panels of its outputs.
+    pub fn panels(self, layer: Linear<'_>, panels: std::ops::Range<usize>) -> Linear<'_> {
+        let words = self.words(layer.inputs * self.panel());
+        let (start, end) = (panels.start, panels.end);
+        Linear {
+            weights: &layer.weights[start * words..end * words],
+            bias: &layer.bias[start * self.panel()..end * self.panel()],
+            inputs: layer.inputs,
+        }
+    }
+
+    /// [`Kernel::linear`] for as many rows as the window has.
+    pub fn linear_into(self, layer: Linear<'_>, activations: &[u32], form: Form, window: Window<'_>) {
+        let (depth, outputs, rows) = (self.operations.depth, layer.bias.len(), window.rows);
         assert!(
             layer.inputs.is_multiple_of(depth) && outputs.is_multiple_of(self.panel()),
             "the layer does not fill panels"
         );
         assert_eq!(layer.weights.len() * depth, layer.inputs * outputs, "weights of another shape");
-        assert!(fits(activations.len(), layer.inputs * rows), "too few activations");
-        let (room, to) = match output {
-            Output::Numbers(to) => (to.len() >= rows * outputs, Target::Numbers(to.as_mut_ptr())),
-            Output::Elements(to) => (fits(to.len(), rows * outputs), Target::Elements(to.as_mut_ptr())),
-            Output::Gelu(to) => (fits(to.len(), rows * outputs), Target::Gelu(to.as_mut_ptr())),
+        assert!(activations.len() * depth >= layer.inputs * rows, "too few activations");
+        assert_eq!(window.width, self.width(form, outputs), "a window of another width");
+        let (to, stride) = match form {
+            Form::Numbers => (Target::Numbers(window.start.cast()), window.stride),
+            Form::Elements => (Target::Elements(window.start), window.stride * depth),
+            Form::Gelu => (Target::Gelu(window.start), window.stride * depth),
         };
-        assert!(room, "too little room for the output");
         let task = LinearTask {
             weights: layer.weights.as_ptr(),
             bias: layer.bias.as_ptr(),
@@ -209,11 +242,20 @@ impl Kernel {
             activations: activations.as_ptr(),
             rows,
             to,
+            stride,
         };
         // SAFETY: the features exist, as `self` does. The panels cover `inputs * outputs` elements of weights
-        // and `outputs` of bias exactly; rows of activations and of output end within their slices, as
-        // asserted above; the borrow of the output excludes any overlap.
+        // and `outputs` of bias exactly; rows of activations end within their slice and rows of output are as
+        // wide as the window, as asserted above; the window is nobody else's.
         unsafe { (self.operations.linear)(&task) }
+    }
+
+    /// Words that a row of `outputs` takes.
+    fn width(self, form: Form, outputs: usize) -> usize {
+        match form {
+            Form::Numbers => outputs,
+            Form::Elements | Form::Gelu => self.words(outputs),
+        }
     }
 
     /// `numbers = LayerNorm(numbers + add)` for each row, and the same as elements.
@@ -249,13 +291,29 @@ impl Kernel {
         scratch: &mut AttentionScratch,
         to: &mut [u32],
     ) {
+        let width = self.words(hidden);
+        assert!(to.len() >= rows * width, "too little room for the output");
+        let window = Window::of(&mut to[..rows * width], width);
+        self.attend_into(qkv, (hidden, head), 0, scratch, window);
+    }
+
+    /// [`Kernel::attend`] for as many heads as the window is wide, from the head `first` on, over as many rows.
+    pub fn attend_into(
+        self,
+        qkv: &[u32],
+        (hidden, head): (usize, usize),
+        first: usize,
+        scratch: &mut AttentionScratch,
+        window: Window<'_>,
+    ) {
         let Operations { lanes, depth, rows: tile, .. } = *self.operations;
+        let (rows, width) = (window.rows, window.width * depth);
         assert!(
             rows > 0 && head > 0 && head.is_multiple_of(2 * lanes) && hidden.is_multiple_of(head),
             "odd heads"
         );
+        assert!(width.is_multiple_of(head) && first * head + width <= hidden, "a window of other heads");
         assert!(qkv.len() * depth >= 3 * hidden * rows, "too few queries, keys and values");
-        assert!(to.len() * depth >= hidden * rows, "too little room for the output");
         let padded = rows.next_multiple_of(lanes);
         grow(&mut scratch.keys, head / depth * padded);
         grow(&mut scratch.values, padded.div_ceil(depth) * head);
@@ -270,11 +328,13 @@ impl Kernel {
             values: scratch.values.as_mut_ptr(),
             scores: scratch.scores.as_mut_ptr(),
             shares: scratch.shares.as_mut_ptr(),
-            to: to.as_mut_ptr(),
+            heads: (first, width / head),
+            to: window.start,
+            to_stride: window.stride * depth,
         };
-        // SAFETY: the features exist, as `self` does. Inputs and output hold `rows` rows, as asserted; the
-        // scratch was grown to what the task's fields document; heads are read in pairs of whole vectors
-        // because `2 * lanes` divides `head`.
+        // SAFETY: the features exist, as `self` does. Inputs hold `rows` rows and the window the heads, as
+        // asserted; it is nobody else's; the scratch was grown to what the task's fields document; heads are
+        // read in pairs of whole vectors because `2 * lanes` divides `head`.
         unsafe { (self.operations.attend)(&task) }
     }
 }
