@@ -4,6 +4,7 @@
 //! needs `rag-api model fetch`. Rounds alternate, so that a busy machine is busy for all of them.
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
+#[allow(dead_code, reason = "the server under test is another process here")]
 mod load;
 mod times;
 

@@ -62,9 +62,15 @@ fn tree(spans: &[Value]) -> String {
     text
 }
 
-fn assert_checks_passed(failures: &Value) {
-    let text = failures.to_string();
-    assert!(!text.contains("failed") && !text.contains("Traceback"), "{text}");
+/// The agent checked every trace, and found nothing.
+async fn assert_checks_passed(agent: &Agent) {
+    let summary = agent.get("/test/trace_check/summary?return_all=true").await;
+    let checks = summary.as_object().unwrap();
+    assert!(checks.len() >= 5, "{summary}");
+    for (name, counts) in checks {
+        assert_eq!(counts["Failed_Checks"], 0, "{name}");
+        assert!(counts["Passed_Checks"].as_u64().unwrap() > 0, "{name} looked at nothing");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,6 +110,7 @@ async fn the_agent_receives_every_hop_and_nobody_reads_a_secret() {
     assert_eq!((joined.status, &joined.trace[..]), (200, &caller[3..35]));
     let refused = server.ask("/query", json!({"question": 7, QUESTION: 1}), &headers).await;
     assert_eq!(refused.status, 422);
+    server.leave("/query", leave("please wait")).await;
     for probe in ["/health", "/ready", "/metrics"] {
         reqwest::get(format!("{}{probe}", server.url)).await.unwrap();
     }
@@ -176,7 +183,13 @@ async fn the_agent_receives_every_hop_and_nobody_reads_a_secret() {
     assert_eq!(named(&searched, "http.server.request")[0]["parent_id"], 0x00f0_67aa_0ba9_02b7_u64);
     let resources: Vec<_> =
         named(&spans, "http.server.request").iter().map(|span| span["resource"].clone()).collect();
-    assert_eq!(resources.len(), 4, "probes are not traced: {resources:?}");
+    assert_eq!(resources.len(), 5, "probes are not traced: {resources:?}");
+
+    // Who went away left a whole trace.
+    let gone = spans.iter().find(|span| span["meta"]["http.status_code"] == "499").unwrap();
+    let left: Vec<Value> =
+        spans.iter().filter(|span| span["trace_id"] == gone["trace_id"]).cloned().collect();
+    assert_eq!((named(&left, "chat").len(), named(&left, "rag.answer").len()), (1, 1));
 
     let run = named(&spans, "ingest.run")[0].clone();
     let ingest: Vec<Value> =
@@ -200,7 +213,7 @@ async fn the_agent_receives_every_hop_and_nobody_reads_a_secret() {
     );
 
     // What goes to the LLM: the trace and nothing else.
-    let sent = sent.lock().unwrap();
+    let sent = sent.lock().unwrap().clone();
     let parent = sent[0]["traceparent"].to_str().unwrap();
     let span_id = format!("{:016x}", chat["span_id"].as_u64().unwrap());
     assert_eq!(parent, format!("00-{}-{span_id}-01", good.trace));
@@ -240,8 +253,8 @@ async fn the_agent_receives_every_hop_and_nobody_reads_a_secret() {
         .filter(|group| group["Resource"] == "POST /query")
         .map(|group| group["Hits"].as_u64().unwrap())
         .sum();
-    assert_eq!(queries, 3, "{stats}");
-    assert_checks_passed(&agent.get("/test/trace_check/failures").await);
+    assert_eq!(queries, 4, "{stats}");
+    assert_checks_passed(&agent).await;
 
     written.push_str(&server.written());
     let places = [
@@ -322,7 +335,7 @@ async fn a_search_service_is_a_hop_and_its_failure_an_error() {
     );
     let root = named(&query, "http.server.request")[0];
     assert_eq!(root["meta"]["error.type"], "retrieval_unavailable");
-    assert_checks_passed(&agent.get("/test/trace_check/failures").await);
+    assert_checks_passed(&agent).await;
     let everything = format!("{}{}", server.written(), json!(spans));
     for word in [QUESTION, PASSAGE, KEY] {
         let line = everything.lines().find(|line| line.to_lowercase().contains(word));

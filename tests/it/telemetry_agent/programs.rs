@@ -147,6 +147,18 @@ impl Server {
         Reply { status: reply.status().as_u16(), trace, body: reply.json().await.unwrap() }
     }
 
+    /// Asks and goes away before the reply; waits until the server saw that.
+    pub async fn leave(&self, path: &str, body: Value) {
+        let client = reqwest::Client::builder().timeout(Duration::from_millis(700)).build().unwrap();
+        let gone = client.post(format!("{}{path}", self.url)).json(&body).send().await;
+        assert!(gone.is_err(), "it answered");
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !self.lines().iter().any(|line| line["message"] == "client went away") {
+            assert!(Instant::now() < patience, "it did not see that the client went away");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Ends it as a platform does; how long that took.
     pub async fn stop(&mut self) -> Duration {
         let start = Instant::now();
@@ -167,12 +179,15 @@ pub struct Reply {
     pub body: Value,
 }
 
-/// An LLM that fails when the prompt says so, and keeps the headers it was sent.
+/// An LLM that fails or takes its time when the prompt says so, and keeps the headers it was sent.
 pub async fn llm(answer: &'static str) -> (String, Arc<Mutex<Vec<HeaderMap>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&seen);
     let complete = move |headers: HeaderMap, body: String| async move {
         keep.lock().unwrap().push(headers);
+        if body.contains("please wait") {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
         if body.contains("please break") {
             return (StatusCode::BAD_REQUEST, Json(json!({"error": {"code": "model_not_found"}})));
         }
