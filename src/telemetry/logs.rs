@@ -131,7 +131,7 @@ fn without_quoted(message: &str) -> &str {
 /// A layer that writes each event as one JSON object, with the names by which Datadog reads it: its
 /// fields and those of the spans around it side by side, who is speaking, and in which trace. A field
 /// with a dot in its name is written as an object; those of spans are for traces, but for the few in
-/// [`OF_SPANS`].
+/// `OF_SPANS`.
 pub struct JsonLines<W> {
     service: ServiceInfo,
     writer: W,
