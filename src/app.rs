@@ -18,7 +18,7 @@ use crate::{
         azure::{AzureAdmin, AzureIndex, AzureWriter},
         local::{LocalIndex, LocalWriter},
     },
-    telemetry::Metrics,
+    telemetry::{self, Metrics},
 };
 
 /// What this program builds indexes with and searches them with.
@@ -127,6 +127,7 @@ pub fn state(config: &Config) -> Result<AppState> {
 /// Serves until `shutdown` resolves and what was running has finished.
 pub async fn serve(config: &Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
     let state = tokio::task::block_in_place(|| state(config))?;
+    let _push = telemetry::push(&config.telemetry, &config.service, &state.metrics);
     let first_inference = state.rag.warm_up().await?;
     state.metrics.set_startup("first_inference", first_inference);
     let first_inference_us = first_inference.as_micros() as u64;

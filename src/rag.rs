@@ -5,13 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::{Instrument, Span};
+
 use crate::{
     config::RetrievalConfig,
-    domain::{Answer, Embedding, Filter, History, Hit, Question, SearchMode, TopK, VectorWeight},
+    domain::{
+        Answer, Embedding, Filter, Grounding, History, Hit, Question, SearchMode, TopK, VectorWeight, Verdict,
+    },
     embedding::Embedder,
     generation::{self, LlmError, OpenAi},
     retrieval::{Retriever, SearchRequest},
-    telemetry::Metrics,
+    telemetry::{
+        Metrics,
+        spans::{self, Outcome},
+    },
 };
 // The errors pass through to those who sit above this room and must not reach below it.
 pub use crate::{
@@ -86,12 +93,22 @@ pub struct Parts {
 
 impl Rag {
     pub fn new(parts: Parts) -> Self {
+        parts.embedder.report_waits(parts.metrics.clone());
         Self { parts: Arc::new(parts) }
     }
 
     /// Retrieves, judges whether that is evidence, and answers from it: by the LLM, or by its sentences
     /// where there is no LLM or it fails.
     pub async fn answer(&self, query: &Query) -> Result<Answered, RagError> {
+        let span = spans::answer(query.mode.as_str(), query.top_k.get());
+        let result = self.work_out(query).instrument(span.clone()).await;
+        if let Err(error) = &result {
+            spans::failure(&span, error);
+        }
+        result
+    }
+
+    async fn work_out(&self, query: &Query) -> Result<Answered, RagError> {
         let start = Instant::now();
         let (found, vector) = self.retrieve(query, true).await?;
         let generating = Instant::now();
@@ -105,7 +122,9 @@ impl Rag {
             generation::no_evidence(&query.question)
         };
         let mode = if answer.model.is_some() { "generative" } else { "extractive" };
-        self.parts.metrics.count_answer(mode, answer.grounding.is_grounded());
+        let outcome = outcome(mode, &answer.grounding);
+        self.parts.metrics.count_answer(&outcome);
+        spans::answered(&Span::current(), outcome);
         let timings = Timings { generate: generating.elapsed(), total: start.elapsed(), ..found.timings };
         Ok(Answered { answer, timings, index_version: found.index_version })
     }
@@ -150,7 +169,7 @@ impl Rag {
         let mut timings = Timings::default();
         let vector = if embed {
             let texts = vec![query.question.as_str().to_owned()];
-            let vector = self.parts.embedder.embed_now(texts).await?.pop();
+            let vector = self.embed("embed.query", texts).await?.pop();
             timings.embed = start.elapsed();
             self.parts.metrics.observe_embedding(timings.embed);
             vector
@@ -166,11 +185,29 @@ impl Rag {
             filter: &query.filter,
             vector_weight: query.vector_weight.or(self.parts.retrieval.vector_weight),
         };
-        let found = self.parts.index.search(&request).await?;
+        let span = spans::search(self.parts.index.name(), query.mode.as_str(), query.top_k.get());
+        let found = self.parts.index.search(&request).instrument(span.clone()).await;
+        let found = found.inspect_err(|error| self.note("search", &span, error))?;
+        let top = found.hits.iter().filter_map(|hit| hit.cosine).reduce(f32::max);
+        spans::found(&span, found.hits.len(), top);
+        self.parts.metrics.observe_hits(found.hits.len(), top);
+        drop(span);
         timings.search = searching.elapsed();
         timings.total = start.elapsed();
         self.parts.metrics.observe_search(query.mode.as_str(), timings.search);
         Ok((Found { hits: found.hits, timings, index_version: found.version }, vector))
+    }
+
+    async fn embed(&self, name: &'static str, texts: Vec<String>) -> Result<Vec<Embedding>, EmbeddingError> {
+        let span = spans::embed(name, texts.len());
+        let vectors = self.parts.embedder.embed_now(texts).instrument(span.clone()).await;
+        vectors.inspect_err(|error| self.note("embed", &span, error))
+    }
+
+    /// A hop that failed, for its span and the metrics.
+    fn note<E: std::error::Error>(&self, hop: &'static str, span: &Span, error: &E) {
+        spans::failure(span, error);
+        self.parts.metrics.count_error(hop, &spans::kind(error));
     }
 
     /// `None` when there is no LLM or it gave no answer; a failure is logged here, where it is handled.
@@ -183,10 +220,14 @@ impl Rag {
             Ok(answer) => {
                 if let Some(usage) = answer.usage {
                     self.parts.metrics.count_llm_tokens(usage.input_tokens, usage.output_tokens);
+                    self.parts.metrics.add_llm_cost(usage.cost_usd.unwrap_or_default());
                 }
+                self.parts.metrics.count_llm_request("ok");
                 Some(answer)
             }
             Err(error) => {
+                self.parts.metrics.count_llm_request(&spans::kind(&error));
+                self.parts.metrics.count_error("llm", &spans::kind(&error));
                 warn_of(&error, start.elapsed());
                 None
             }
@@ -201,10 +242,20 @@ impl Rag {
     ) -> Result<Answer, RagError> {
         let candidates = generation::candidates(&query.question, hits);
         let texts = candidates.iter().map(|candidate| candidate.text.clone()).collect();
-        let vectors = self.parts.embedder.embed_now(texts).await?;
+        let vectors = self.embed("embed.sentences", texts).await?;
         let cosines: Vec<f32> =
             vectors.iter().map(|sentence| vector.map_or(0.0, |question| question.cosine(sentence))).collect();
         Ok(generation::compose(&query.question, hits, &candidates, &cosines))
+    }
+}
+
+fn outcome(mode: &'static str, grounding: &Grounding) -> Outcome {
+    let count = |verdict| grounding.citations().iter().filter(|citation| citation.verdict == verdict).count();
+    Outcome {
+        mode,
+        grounded: grounding.is_grounded(),
+        evidence: *grounding != Grounding::NoEvidence,
+        verdicts: [Verdict::Supported, Verdict::Weak, Verdict::Unsupported].map(count),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     ingest::{FileReport, IngestError, Ingestion, Plan, Progress, Report, Shard},
     retrieval::IndexWriter,
+    telemetry,
 };
 
 /// Index documents: PDF, Markdown and text
@@ -51,11 +52,14 @@ pub(super) struct Ingest {
 impl Ingest {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let wait = Duration::from_secs(self.wait);
-        let writer = app::writer(&config.search, wait, &app::metrics(config)?).await?;
+        let metrics = app::metrics(config)?;
+        let _push = telemetry::push(&config.telemetry, &config.service, &metrics);
+        let writer = app::writer(&config.search, wait, &metrics).await?;
         let embedder = tokio::task::block_in_place(|| app::embedder(&config.embedding))?;
         let ingestion = app::ingestion(config, embedder)?;
         let plan = Plan { paths: &self.paths, prune: self.prune, shard: self.shard };
         let report = watched(&ingestion, plan, writer).await?;
+        metrics.count_ingestion(&report.counts());
         if let Some(path) = &self.report {
             let json = serde_json::to_string_pretty(&report)?;
             std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;

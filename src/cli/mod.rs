@@ -37,7 +37,7 @@ use crate::{
     evaluation::DatasetError,
     generation::OpenAiSetupError,
     ingest::{IngestError, extract},
-    telemetry::{LogTarget, LogsError, logs},
+    telemetry::{self, LogTarget, LogsError},
 };
 
 /// Answers questions from your own documents, with citations. One binary, no account needed.
@@ -133,9 +133,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(_) => LogTarget::Stdout,
         _ => LogTarget::Stderr,
     };
-    logs::init(&config.telemetry, &config.service, target)?;
+    // A health check or an embedding on the command line is nothing to trace.
+    let traced =
+        matches!(command, Command::Serve(_) | Command::Ingest(_) | Command::Query(_) | Command::Search(_));
+    let telemetry = telemetry::start(&config.telemetry, &config.service, target, traced)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async move {
+    let outcome = runtime.block_on(async move {
         match command {
             Command::Serve(command) => command.run(&config).await,
             Command::Ingest(command) => command.run(&config).await,
@@ -149,7 +152,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Emulate(command) => command.run(&config).await,
             Command::Healthcheck(command) => command.run(&config),
         }
-    })
+    });
+    telemetry.shutdown();
+    outcome
 }
 
 #[cfg(test)]

@@ -7,11 +7,13 @@ mod emulator;
 mod env;
 mod search;
 mod sections;
+mod telemetry;
 
 pub use emulator::EmulatorConfig;
 pub use env::{ConfigError, EnvReader};
 pub use search::{AzureAuth, AzureConfig, EntraConfig, Identity, Quantization, SearchBackend};
 pub use sections::{
-    ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, LogFormat, Precision,
-    RetrievalConfig, ServerConfig, ServiceInfo, TelemetryConfig,
+    ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, Precision, RetrievalConfig,
+    ServerConfig, ServiceInfo,
 };
+pub use telemetry::{DatadogConfig, IncomingTrace, LogFormat, OtlpConfig, TelemetryConfig, TraceExport};

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{ConfigError, EnvReader, SearchBackend};
+use super::{ConfigError, EnvReader, IncomingTrace, SearchBackend, TelemetryConfig};
 use crate::domain::VectorWeight;
 
 /// Everything the process was told.
@@ -66,13 +66,20 @@ pub struct ServiceInfo {
 impl ServiceInfo {
     fn read(env: &mut EnvReader) -> Self {
         Self {
-            name: env.text_or("SERVICE_NAME", "rag-api"),
-            version: env.text_or("APP_VERSION", env!("CARGO_PKG_VERSION")),
+            name: first(env, ["DD_SERVICE", "SERVICE_NAME"], "rag-api"),
+            version: first(env, ["DD_VERSION", "APP_VERSION"], env!("CARGO_PKG_VERSION")),
             build_sha: env.text_or("BUILD_SHA", "unknown"),
             image_tag: env.text_or("IMAGE_TAG", "unknown"),
-            env: env.text_or("ENV_NAME", "local"),
+            env: first(env, ["DD_ENV", "ENV_NAME"], "local"),
         }
     }
+}
+
+/// The first of two names that is set; Datadog's own name comes before ours, as its Agent and its
+/// container integration set and read the same ones.
+fn first(env: &mut EnvReader, names: [&'static str; 2], default: &str) -> String {
+    let values = names.map(|name| env.text(name));
+    values.into_iter().flatten().next().unwrap_or_else(|| default.to_owned())
 }
 
 /// Limits and addresses of the HTTP server.
@@ -88,6 +95,7 @@ pub struct ServerConfig {
     pub max_concurrency: usize,
     /// How long requests at work may take to finish after SIGTERM.
     pub shutdown_grace: Duration,
+    pub incoming_trace: IncomingTrace,
 }
 
 impl ServerConfig {
@@ -108,36 +116,8 @@ impl ServerConfig {
                 .unwrap_or(262_144),
             max_concurrency: env.parsed("MAX_CONCURRENT_REQUESTS", 1..=10_000, "1 to 10000").unwrap_or(128),
             shutdown_grace: seconds(env, "SHUTDOWN_GRACE_SECONDS", 25, 0..=600),
+            incoming_trace: IncomingTrace::read(env),
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Json,
-    Pretty,
-}
-
-#[derive(Debug, Clone)]
-pub struct TelemetryConfig {
-    /// `None`: pretty on a terminal, JSON elsewhere.
-    pub log_format: Option<LogFormat>,
-    /// `RUST_LOG` directives; `None`: info for the server, warn for commands.
-    pub log_filter: Option<String>,
-}
-
-impl TelemetryConfig {
-    fn read(env: &mut EnvReader) -> Self {
-        let log_format = match env.text("LOG_FORMAT").as_deref() {
-            None => None,
-            Some("json") => Some(LogFormat::Json),
-            Some("pretty") => Some(LogFormat::Pretty),
-            Some(other) => {
-                env.mistake("LOG_FORMAT", format!("must be json or pretty, not {other:?}"));
-                None
-            }
-        };
-        Self { log_format, log_filter: env.text("RUST_LOG") }
     }
 }
 

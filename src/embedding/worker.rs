@@ -7,13 +7,18 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{Semaphore, oneshot};
+use tracing::Span;
 
 use super::{EmbeddingError, LoadTimes, MiniLm, Tokenizer};
-use crate::domain::Embedding;
+use crate::{
+    domain::Embedding,
+    telemetry::{Metrics, spans},
+};
 
 /// Jobs of passages that may wait; the next one waits for room.
 const PASSAGE_JOBS: usize = 64;
@@ -32,6 +37,7 @@ struct Shared {
     filled: Condvar,
     capacity: usize,
     passage_room: Semaphore,
+    metrics: OnceLock<Metrics>,
 }
 
 #[derive(Default)]
@@ -57,6 +63,11 @@ struct Progress {
     missing: usize,
     /// `None`: answered.
     reply: Option<oneshot::Sender<Vectors>>,
+    /// The caller's; given up before the answer is, so that it ends no later than the caller's own.
+    span: Span,
+    queued: Instant,
+    /// When its first text was taken.
+    taken: Option<Instant>,
 }
 
 type Vectors = Result<Vec<Embedding>, EmbeddingError>;
@@ -80,6 +91,7 @@ impl Embedder {
             filled: Condvar::new(),
             capacity,
             passage_room: Semaphore::new(PASSAGE_JOBS),
+            metrics: OnceLock::new(),
         });
         // Made first, so that the threads started so far end if one cannot be.
         let load_times = model.load_times();
@@ -102,6 +114,11 @@ impl Embedder {
     /// How long the model took to load.
     pub fn load_times(&self) -> LoadTimes {
         self.load_times
+    }
+
+    /// From now on, how long texts wait goes to these metrics; the first ones given count.
+    pub fn report_waits(&self, metrics: Metrics) {
+        let _ = self.shared.metrics.set(metrics);
     }
 
     /// Embeds texts somebody waits for: they overtake passages, and are shed when the queue is full.
@@ -161,7 +178,9 @@ impl Shared {
             // The threads must outlive a panic of the libraries below: nobody starts new ones.
             let result = catch_unwind(AssertUnwindSafe(|| model.embed_one(&job.texts[index])))
                 .unwrap_or_else(|_| Err(EmbeddingError::Model("the forward pass panicked".into())));
-            job.done(index, result);
+            if let (Some(waited), Some(metrics)) = (job.done(index, result), self.metrics.get()) {
+                metrics.observe_queue(waited);
+            }
         }
     }
 
@@ -190,6 +209,7 @@ fn take(queue: &mut VecDeque<Waiting>) -> Option<(Arc<Job>, usize)> {
             continue;
         }
         let index = waiting.next;
+        waiting.job.progress().taken.get_or_insert_with(Instant::now);
         waiting.next += 1;
         let job = Arc::clone(&waiting.job);
         if waiting.next == job.texts.len() {
@@ -207,8 +227,14 @@ impl Waiting {
             return None;
         }
         let (reply, answer) = oneshot::channel();
-        let progress =
-            Progress { vectors: vec![None; texts.len()], missing: texts.len(), reply: Some(reply) };
+        let progress = Progress {
+            vectors: vec![None; texts.len()],
+            missing: texts.len(),
+            reply: Some(reply),
+            span: Span::current(),
+            queued: Instant::now(),
+            taken: None,
+        };
         Some((Self { job: Arc::new(Job { texts, progress: Mutex::new(progress) }), next: 0 }, answer))
     }
 
@@ -223,8 +249,9 @@ impl Job {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the result of one text; the last one, or a failure, answers the job.
-    fn done(&self, index: usize, result: Result<Embedding, EmbeddingError>) {
+    /// Keeps the result of one text; the last one, or a failure, answers the job, and gives how long
+    /// the job waited.
+    fn done(&self, index: usize, result: Result<Embedding, EmbeddingError>) -> Option<Duration> {
         let mut progress = self.progress();
         let answer = match result {
             Err(error) => Err(error),
@@ -232,14 +259,18 @@ impl Job {
                 progress.vectors[index] = Some(vector);
                 progress.missing -= 1;
                 if progress.missing > 0 {
-                    return;
+                    return None;
                 }
                 Ok(std::mem::take(&mut progress.vectors).into_iter().flatten().collect())
             }
         };
-        if let Some(reply) = progress.reply.take() {
-            // A failed send means that the caller went away; nobody is left to tell.
-            let _ = reply.send(answer);
-        }
+        let reply = progress.reply.take()?;
+        let taken = progress.taken.unwrap_or(progress.queued);
+        let waited = taken - progress.queued;
+        spans::embedded(&progress.span, waited, taken.elapsed());
+        progress.span = Span::none();
+        // A failed send means that the caller went away; nobody is left to tell.
+        let _ = reply.send(answer);
+        Some(waited)
     }
 }

@@ -15,15 +15,15 @@ use axum::{
 };
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
-use tracing::{Instrument, field::Empty};
+use tracing::{Instrument, Span};
 
 use super::{
     body,
     problem::{Code, Problem},
 };
 use crate::{
-    config::ServerConfig,
-    telemetry::{Metrics, TraceId},
+    config::{IncomingTrace, ServerConfig},
+    telemetry::{Metrics, TraceId, spans},
 };
 
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
@@ -36,6 +36,7 @@ pub struct Gate {
     slots: Semaphore,
     max_body_bytes: usize,
     request_timeout: Duration,
+    incoming: IncomingTrace,
 }
 
 impl Gate {
@@ -45,6 +46,7 @@ impl Gate {
             slots: Semaphore::new(config.max_concurrency),
             max_body_bytes: config.max_body_bytes,
             request_timeout: config.request_timeout,
+            incoming: config.incoming_trace,
         })
     }
 }
@@ -52,22 +54,15 @@ impl Gate {
 /// Outermost: whatever happens within, exactly one reply with a trace id, one log line and one
 /// count come out.
 pub async fn observe(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    let trace_id = incoming_trace(request.headers()).unwrap_or_else(TraceId::random);
-    request.extensions_mut().insert(trace_id);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let watch = Watch::start(
         gate.metrics.clone(),
         route.unwrap_or_else(|| "unmatched".to_owned()),
         request.method().to_string(),
     );
-    let span = tracing::info_span!(
-        "request",
-        %trace_id,
-        method = watch.method,
-        route = watch.route,
-        question_hash = Empty,
-        question_chars = Empty,
-    );
+    let span = spans::request(&watch.method, &watch.route, watch.is_probe());
+    let trace_id = TraceId::of_request(&span, gate.incoming, |name| only(request.headers(), name));
+    request.extensions_mut().insert(trace_id);
     async move {
         let work = tokio::time::timeout(gate.request_timeout, next.run(request));
         let mut response = match AssertUnwindSafe(work).catch_unwind().await {
@@ -114,11 +109,11 @@ pub async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) 
     next.run(Request::from_parts(parts, Body::from(bytes))).await
 }
 
-/// Only a single `traceparent` counts; W3C Trace Context tells to ignore several.
-fn incoming_trace(headers: &HeaderMap) -> Option<TraceId> {
-    let mut values = headers.get_all("traceparent").iter();
+/// A header that occurs once: W3C Trace Context tells to ignore several.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
     let (first, more) = (values.next()?, values.next());
-    if more.is_some() { None } else { TraceId::from_traceparent(first.to_str().ok()?) }
+    if more.is_some() { None } else { first.to_str().ok() }
 }
 
 /// One request under way. Dropped before it is finished, it reports that the client went away.
@@ -136,6 +131,11 @@ impl Watch {
         Self { metrics, route, method, started: Instant::now(), finished: false }
     }
 
+    /// Platforms probe every few seconds.
+    fn is_probe(&self) -> bool {
+        matches!(self.route.as_str(), "/health" | "/ready" | "/health/ready" | "/metrics")
+    }
+
     fn finish(mut self, status: u16, refusal: Option<&Problem>) {
         self.finished = true;
         let took = self.started.elapsed();
@@ -144,11 +144,11 @@ impl Watch {
         // A detail may quote the question, so only the code is logged.
         let code = refusal.map(|problem| problem.code.as_str());
         let cause = refusal.and_then(|problem| problem.cause.as_deref());
+        spans::responded(&Span::current(), status, code, cause);
         match status {
             500 => tracing::error!(status, duration_ms, code, error = cause, "request failed"),
             501.. => tracing::warn!(status, duration_ms, code, error = cause, "request failed"),
-            // Platforms probe every few seconds.
-            200 if matches!(self.route.as_str(), "/health" | "/ready" | "/health/ready" | "/metrics") => {
+            200 if self.is_probe() => {
                 tracing::debug!(status, duration_ms, "request answered");
             }
             _ => tracing::info!(status, duration_ms, code, "request answered"),
@@ -163,6 +163,7 @@ impl Drop for Watch {
             let took = self.started.elapsed();
             self.metrics.observe_request(&self.route, &self.method, CLIENT_GONE, took);
             let duration_ms = took.as_micros() as f64 / 1e3;
+            spans::responded(&Span::current(), CLIENT_GONE, None, None);
             tracing::info!(status = CLIENT_GONE, duration_ms, "client went away");
         }
     }

@@ -219,11 +219,12 @@ async fn the_log_has_hash_length_and_cause_but_never_the_question() {
     assert!(!log.to_lowercase().contains("xylophone"), "{log}");
     let ours = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let ours: Vec<Value> =
-        ours.filter(|line| line["trace_id"] == trace && line["status"].is_number()).collect();
+        ours.filter(|line| line["trace_id"] == trace && line["http"]["status_code"].is_number()).collect();
     assert_eq!(ours.len(), 5, "one line a request:\n{log}");
-    let failed = ours.iter().find(|line| line["status"] == 500).unwrap();
-    assert_eq!((&failed["level"], &failed["error"]), (&"ERROR".into(), &"the disk is gone".into()));
-    assert_eq!((&failed["route"], &failed["dd.trace_id"]), (&"/ask".into(), &trace.into()));
+    let failed = ours.iter().find(|line| line["http"]["status_code"] == 500).unwrap();
+    assert_eq!(failed["status"], "error");
+    assert_eq!(failed["error"], serde_json::json!({"kind": "internal", "message": "the disk is gone"}));
+    assert_eq!((&failed["http"]["route"], &failed["dd"]["trace_id"]), (&"/ask".into(), &trace.into()));
     assert_eq!(failed["question_chars"], 16);
     assert_eq!(failed["question_hash"].as_str().unwrap().len(), 16);
     assert!(failed["duration_ms"].is_number());

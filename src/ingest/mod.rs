@@ -5,6 +5,7 @@ pub mod extract;
 mod files;
 mod language;
 mod pipeline;
+mod remembered;
 mod report;
 
 pub use files::{Shard, SourceFile, find};

@@ -8,19 +8,20 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
     io::AsyncReadExt,
     sync::{Semaphore, mpsc},
 };
+use tracing::{Instrument, Span};
 
 use super::{
     chunk::{Chunker, Markup, Passage},
     extract::{self, ExtractError, Extracted, Format, Limits, WorkerCommand},
     files::{Shard, SourceFile, find},
     language,
+    remembered::Remembered,
     report::{FileReport, Report},
 };
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
     domain::{Chunk, ChunkId},
     embedding::{Embedder, EmbeddingError},
     retrieval::{IndexWriter, RetrievalError, SourceChunks},
+    telemetry::spans,
 };
 
 /// Sources between reading and writing at once; what bounds the memory of a run.
@@ -109,6 +111,22 @@ impl Ingestion {
     pub async fn run(
         &self,
         plan: Plan<'_>,
+        writer: IndexWriter,
+        stop: impl Future<Output = ()>,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Report, IngestError> {
+        let span = spans::ingest_run();
+        let result = self.work(plan, writer, stop, progress).instrument(span.clone()).await;
+        match &result {
+            Ok(report) => spans::ingested(&span, report.counts()),
+            Err(error) => spans::failure(&span, error),
+        }
+        result
+    }
+
+    async fn work(
+        &self,
+        plan: Plan<'_>,
         mut writer: IndexWriter,
         stop: impl Future<Output = ()>,
         mut progress: impl FnMut(Progress<'_>),
@@ -137,12 +155,16 @@ impl Ingestion {
             .filter_map(|(source, known)| Some((source.clone(), serde_json::from_str(&known.document).ok()?)))
             .collect();
         let known = &known;
+        let run = Span::current();
         let prepared = stream::iter(found.files)
             .map(|file| {
                 let this = self.clone();
+                // It lives until the source is written.
+                let span = spans::document(&run, &file.source);
                 async move {
                     let remembered = known.get(&file.source);
-                    this.prepare(&file, remembered).await
+                    let prepared = this.prepare(&file, remembered).instrument(span.clone()).await;
+                    (span, prepared)
                 }
             })
             .buffer_unordered(SOURCES_AT_ONCE)
@@ -184,16 +206,17 @@ impl Ingestion {
     /// Writes sources as they come; gives how much of them is not committed at the end.
     async fn write(
         &self,
-        mut prepared: mpsc::Receiver<Result<Prepared, IngestError>>,
+        mut prepared: mpsc::Receiver<(Span, Result<Prepared, IngestError>)>,
         writer: &mut IndexWriter,
         report: &mut Report,
         mut progress: impl FnMut(Progress<'_>),
     ) -> Result<u64, IngestError> {
         let (mut uncommitted, mut last_commit) = (0, Instant::now());
-        while let Some(prepared) = prepared.recv().await {
+        while let Some((span, prepared)) = prepared.recv().await {
             let (file, content) = match prepared {
                 Ok(prepared) => prepared,
                 Err(error) => {
+                    spans::failure(&span, &error);
                     // The sources before it are whole, and were reported as done.
                     writer.commit().await?;
                     return Err(error);
@@ -202,8 +225,12 @@ impl Ingestion {
             if let Some(content) = content {
                 uncommitted += content.chunks.len() as u64 + 1;
                 report.chunks += content.chunks.len() as u64;
-                writer.replace(content).await?;
+                let upsert = span.in_scope(|| spans::step("index.upsert"));
+                writer.replace(content).instrument(upsert).await?;
             }
+            let FileReport { pages, chunks, unchanged, error, .. } = &file;
+            spans::document_done(&span, *pages as usize, *chunks as usize, *unchanged, error.as_deref());
+            drop(span);
             progress(Progress::File(&file));
             report.files.push(file);
             if uncommitted >= COMMIT_CHUNKS
@@ -241,7 +268,9 @@ impl Ingestion {
             return Ok((FileReport { unchanged: true, ..known.report(&file.source) }, None));
         }
         let permit = self.readers.acquire().await;
-        let extracted = extract::extract(&file.path, &bytes, &self.limits, &self.worker).await;
+        let extracted = extract::extract(&file.path, &bytes, &self.limits, &self.worker)
+            .instrument(spans::step("extract"))
+            .await;
         drop((permit, bytes));
         let mut remembered = Remembered { hash, settings, ..Remembered::default() };
         let mut extracted = match extracted {
@@ -334,8 +363,9 @@ impl Ingestion {
         passages: Vec<(Option<u32>, Passage)>,
         document: String,
     ) -> Result<SourceChunks, IngestError> {
-        let texts = passages.iter().map(|(_, passage)| passage.embedding_text()).collect();
-        let vectors = self.embedder.embed_passages(texts).await?;
+        let texts: Vec<_> = passages.iter().map(|(_, passage)| passage.embedding_text()).collect();
+        let span = spans::embed("embed.passages", texts.len());
+        let vectors = self.embedder.embed_passages(texts).instrument(span).await?;
         let created_at = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         let chunks = (0u32..).zip(passages).map(|(index, passage)| origin.chunk(index, passage, &created_at));
         Ok(SourceChunks { source: origin.source.to_owned(), chunks: chunks.zip(vectors).collect(), document })
@@ -377,44 +407,6 @@ fn title_from_name(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_string_lossy();
     let words: Vec<&str> = stem.split(['_', '-', ' ', '.']).filter(|word| !word.is_empty()).collect();
     (!words.is_empty()).then(|| words.join(" "))
-}
-
-/// What the index keeps of a source, so that an unchanged file costs its hash and nothing more.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Remembered {
-    /// SHA-256 of the file's bytes.
-    hash: String,
-    /// [`Chunker::settings`] it was cut with.
-    settings: String,
-    pages: u32,
-    characters: u64,
-    chunks: u32,
-    warnings: Vec<String>,
-    error: Option<String>,
-}
-
-impl Remembered {
-    fn report(&self, source: &str) -> FileReport {
-        FileReport {
-            source: source.to_owned(),
-            pages: self.pages,
-            characters: self.characters,
-            chunks: self.chunks,
-            unchanged: false,
-            warnings: self.warnings.clone(),
-            error: self.error.clone(),
-        }
-    }
-
-    fn content(&self, source: &str, chunks: Vec<(Chunk, crate::domain::Embedding)>) -> SourceChunks {
-        SourceChunks { source: source.to_owned(), chunks, document: self.to_json() }
-    }
-
-    fn to_json(&self) -> String {
-        // Plain strings and numbers cannot fail to serialize; an empty text would only mean that the
-        // file is read again.
-        serde_json::to_string(self).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

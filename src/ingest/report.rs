@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry::spans::Ingested;
+
 /// One file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileReport {
@@ -33,6 +35,18 @@ pub struct Report {
 impl Report {
     pub fn failed(&self) -> usize {
         self.files.iter().filter(|file| file.error.is_some()).count()
+    }
+
+    /// For traces and metrics.
+    pub fn counts(&self) -> Ingested {
+        Ingested {
+            files: self.files.len(),
+            unchanged: self.unchanged(),
+            failed: self.failed(),
+            removed: self.removed.len(),
+            chunks: self.chunks,
+            interrupted: self.interrupted,
+        }
     }
 
     pub fn unchanged(&self) -> usize {

@@ -25,6 +25,14 @@ impl Retriever {
         }
     }
 
+    /// `local` or `azure`, for traces.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Local(_) => "local",
+            Self::Azure(_) => "azure",
+        }
+    }
+
     /// Why searches fail now, if they do. Asks nobody.
     pub fn problem(&self) -> Option<RetrievalError> {
         match self {

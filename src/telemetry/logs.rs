@@ -14,18 +14,22 @@ use tracing::{
     span,
 };
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    fmt::MakeWriter,
-    layer::{Context, SubscriberExt},
+    EnvFilter, Layer, Registry,
+    fmt::{MakeWriter, format},
+    layer::Context,
     registry::LookupSpan,
-    util::SubscriberInitExt,
 };
 
+use super::trace::current_ids;
 use crate::config::{LogFormat, ServiceInfo, TelemetryConfig};
 
 /// Crates that say at `info` what only their authors want to know.
 const QUIET: &str = "tantivy=warn,hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,hf_hub=warn,\
                      pdf_oxide=error,pdf_extract=error,lopdf=error,tokenizers=warn";
+
+/// The exporters, which complain twice a flush while a receiver is away; `RUST_LOG=libdd=debug` hears them.
+const SILENT: &str =
+    "libdd=off,datadog_opentelemetry=off,opentelemetry=off,opentelemetry_sdk=off,opentelemetry_otlp=off";
 
 /// Where JSON goes. The server logs to stdout, as container platforms read it; a command whose
 /// stdout is its result logs to stderr. Text for people always goes to stderr.
@@ -41,10 +45,16 @@ pub enum LogsError {
     Filter(String),
     #[error("a logger is installed already")]
     Installed,
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: {0}")]
+    Exporter(String),
 }
 
-/// Installs the logger and the panic hook of this process, once.
-pub fn init(config: &TelemetryConfig, service: &ServiceInfo, target: LogTarget) -> Result<(), LogsError> {
+/// The layer that writes log lines; only its own filter decides on them, as traces have another.
+pub(super) fn layer(
+    config: &TelemetryConfig,
+    service: &ServiceInfo,
+    target: LogTarget,
+) -> Result<impl Layer<Registry> + Send + Sync, LogsError> {
     let usual = match target {
         LogTarget::Stdout => "info",
         LogTarget::Stderr => "warn",
@@ -55,28 +65,30 @@ pub fn init(config: &TelemetryConfig, service: &ServiceInfo, target: LogTarget) 
         LogTarget::Stderr => std::io::stderr().is_terminal(),
     };
     let format = config.log_format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
-    let (json_out, json_err, pretty) = match (format, target) {
-        (LogFormat::Json, LogTarget::Stdout) => {
-            (Some(JsonLines::new(service, std::io::stdout as fn() -> _)), None, None)
-        }
-        (LogFormat::Json, LogTarget::Stderr) => {
-            (None, Some(JsonLines::new(service, std::io::stderr as fn() -> _)), None)
-        }
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match (format, target) {
+        (LogFormat::Json, LogTarget::Stdout) => JsonLines::new(service, std::io::stdout).boxed(),
+        (LogFormat::Json, LogTarget::Stderr) => JsonLines::new(service, std::io::stderr).boxed(),
         (LogFormat::Pretty, _) => {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
-            (None, None, Some(layer))
+            let fields = format::debug_fn(|writer, field, value| match field.name() {
+                "message" => write!(writer, "{value:?}"),
+                // For traces alone, but for the route.
+                name if name.contains('.') && name != "http.route" => Ok(()),
+                name => write!(writer, " {name}={value:?}"),
+            });
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(colours)
+                .fmt_fields(fields)
+                .boxed()
         }
     };
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(json_out)
-        .with(json_err)
-        .with(pretty)
-        .try_init()
-        .map_err(|_| LogsError::Installed)?;
+    Ok(layer.with_filter(filter))
+}
+
+/// Panics become log lines of their request.
+pub(super) fn hook_panics() {
     std::panic::set_hook(Box::new(log_panic));
-    Ok(())
 }
 
 /// A directive that is a bare word is a target to the parser, so that a mistyped level would
@@ -91,7 +103,7 @@ fn filter(directives: &str) -> Result<EnvFilter, LogsError> {
         }
     }
     let plain = directives.trim().eq_ignore_ascii_case("info");
-    let text = if plain { format!("info,{QUIET}") } else { directives.to_owned() };
+    let text = if plain { format!("info,{QUIET},{SILENT}") } else { format!("{SILENT},{directives}") };
     EnvFilter::builder()
         .with_regex(false)
         .parse(&text)
@@ -116,12 +128,42 @@ fn without_quoted(message: &str) -> &str {
     message.split(['`', '"', '\'', ':']).next().unwrap_or_default().trim_end()
 }
 
-/// A layer that writes each event as one JSON object: the event's fields and those of the spans
-/// around it side by side, with who is speaking. `trace_id` is repeated as `dd.trace_id`, the name
-/// by which Datadog joins logs to traces.
+/// A layer that writes each event as one JSON object, with the names by which Datadog reads it: its
+/// fields and those of the spans around it side by side, who is speaking, and in which trace. A field
+/// with a dot in its name is written as an object; those of spans are for traces, but for the few in
+/// `OF_SPANS`.
 pub struct JsonLines<W> {
     service: ServiceInfo,
     writer: W,
+}
+
+/// Fields of spans that go to log lines under another name.
+const OF_SPANS: [(&str, &str); 2] = [("http.request.method", "http.method"), ("http.route", "http.route")];
+
+/// Fields of events by the names that Datadog reads.
+const OF_EVENTS: [(&str, &str); 3] =
+    [("status", "http.status_code"), ("error", "error.message"), ("code", "error.kind")];
+
+fn renamed(names: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    names.iter().find(|(ours, _)| *ours == name).map(|(_, theirs)| *theirs)
+}
+
+/// `a.b` becomes `b` in the object `a`.
+fn put(line: &mut Map<String, Value>, name: &str, value: Value) {
+    match name.split_once('.') {
+        None => {
+            line.insert(name.to_owned(), value);
+        }
+        Some((outer, inner)) => {
+            let slot = line.entry(outer).or_insert_with(|| Value::Object(Map::new()));
+            if !slot.is_object() {
+                *slot = Value::Object(Map::new());
+            }
+            if let Value::Object(object) = slot {
+                put(object, inner, value);
+            }
+        }
+    }
 }
 
 impl<W> JsonLines<W> {
@@ -150,31 +192,46 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut line = Fields::default();
+        let mut line = Map::new();
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(Fields(fields)) = span.extensions().get::<Fields>() {
-                line.0.extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+                for (name, value) in fields {
+                    let name =
+                        if name.contains('.') { renamed(&OF_SPANS, name) } else { Some(name.as_str()) };
+                    name.into_iter().for_each(|name| put(&mut line, name, value.clone()));
+                }
             }
         }
-        event.record(&mut line);
-        let Fields(mut line) = line;
+        let mut fields = Fields::default();
+        event.record(&mut fields);
         // An event that came through the `log` facade carries its origin in fields.
-        let target = line.remove("log.target").unwrap_or_else(|| event.metadata().target().into());
-        line.retain(|name, _| !name.starts_with("log."));
-        if let Some(id) = line.get("trace_id").cloned() {
-            line.insert("dd.trace_id".to_owned(), id);
+        let target = fields.0.remove("log.target").unwrap_or_else(|| event.metadata().target().into());
+        for (name, value) in fields.0.into_iter().filter(|(name, _)| !name.starts_with("log.")) {
+            if let Some(milliseconds) = value.as_f64().filter(|_| name == "duration_ms") {
+                // Datadog's standard attribute counts nanoseconds.
+                put(&mut line, "duration", ((milliseconds * 1e6) as u64).into());
+            }
+            put(&mut line, renamed(&OF_EVENTS, &name).unwrap_or(&name), value);
         }
+        // That of the span at work; where no tracer looks, that of the request.
+        let ids = current_ids().map(|(trace, span)| (Value::from(trace), Some(Value::from(span))));
+        let ids = ids.or_else(|| Some((line.get("trace_id")?.clone(), None)));
         let now = OffsetDateTime::now_utc();
         let now = now.replace_nanosecond(now.millisecond() as u32 * 1_000_000).unwrap_or(now);
+        line.insert("dd".to_owned(), Value::Object(Map::new()));
+        line.insert("logger".to_owned(), Value::Object(Map::new()));
         for (name, value) in [
-            ("timestamp", now.format(&Rfc3339).unwrap_or_default().into()),
-            ("level", event.metadata().level().as_str().into()),
-            ("target", target),
-            ("service", self.service.name.as_str().into()),
-            ("env", self.service.env.as_str().into()),
-            ("version", self.service.version.as_str().into()),
+            ("timestamp", Some(now.format(&Rfc3339).unwrap_or_default().into())),
+            ("status", Some(event.metadata().level().as_str().to_ascii_lowercase().into())),
+            ("logger.name", Some(target)),
+            ("logger.thread_name", std::thread::current().name().map(Value::from)),
+            ("dd.service", Some(self.service.name.as_str().into())),
+            ("dd.env", Some(self.service.env.as_str().into())),
+            ("dd.version", Some(self.service.version.as_str().into())),
+            ("dd.trace_id", ids.as_ref().map(|(trace, _)| trace.clone())),
+            ("dd.span_id", ids.and_then(|(_, span)| span)),
         ] {
-            line.insert(name.to_owned(), value);
+            value.into_iter().for_each(|value| put(&mut line, name, value));
         }
         let mut text = Value::Object(line).to_string();
         text.push('\n');
@@ -233,6 +290,8 @@ impl Visit for Fields {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
 
     fn service() -> ServiceInfo {
@@ -269,28 +328,43 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_flat_object_with_the_fields_of_its_spans() {
+    fn an_event_is_one_object_with_the_fields_of_its_spans_by_datadogs_names() {
         let lines = lines_of(|| {
-            let span = tracing::info_span!("request", trace_id = "4bf9", status = tracing::field::Empty);
+            let span = tracing::info_span!(
+                "request",
+                trace_id = "4bf9",
+                "http.request.method" = "GET",
+                "otel.name" = "for traces",
+                hash = tracing::field::Empty
+            );
             let _inside = span.enter();
-            span.record("status", 200);
-            tracing::warn!(duration_ms = 1.5, note = "two\nlines", "done");
+            span.record("hash", 7);
+            tracing::warn!(
+                status = 503,
+                duration_ms = 1.5,
+                code = "busy",
+                error = "no",
+                note = "two\nlines",
+                "done"
+            );
         });
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
-        assert_eq!(line["message"], "done");
-        assert_eq!(line["level"], "WARN");
-        assert_eq!((&line["trace_id"], &line["dd.trace_id"]), (&"4bf9".into(), &"4bf9".into()));
-        assert_eq!((&line["status"], &line["duration_ms"]), (&200.into(), &1.5.into()));
-        assert_eq!((&line["service"], &line["env"]), (&"rag-api".into(), &"test".into()));
-        assert_eq!(line["note"], "two\nlines");
+        assert_eq!((&line["message"], &line["status"]), (&"done".into(), &"warn".into()));
+        assert_eq!((&line["trace_id"], &line["dd"]["trace_id"]), (&"4bf9".into(), &"4bf9".into()));
+        assert_eq!(line["http"], serde_json::json!({"method": "GET", "status_code": 503}));
+        assert_eq!(line["error"], serde_json::json!({"kind": "busy", "message": "no"}));
+        assert_eq!((&line["duration"], &line["hash"]), (&1_500_000.into(), &7.into()));
+        assert_eq!((&line["dd"]["service"], &line["dd"]["env"]), (&"rag-api".into(), &"test".into()));
+        assert_eq!((&line["note"], line.get("otel")), (&"two\nlines".into(), None));
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
-        assert!(line["target"].as_str().unwrap().contains("telemetry::logs"));
+        assert!(line["logger"]["name"].as_str().unwrap().contains("telemetry::logs"));
     }
 
     #[test]
     fn an_event_cannot_pose_as_another_service() {
-        let lines = lines_of(|| tracing::info!(service = "other", level = "none", "x"));
-        assert_eq!((&lines[0]["service"], &lines[0]["level"]), (&"rag-api".into(), &"INFO".into()));
+        let lines = lines_of(|| tracing::info!(dd = "other", dd.service = "other", logger = 1, "x"));
+        let dd = &lines[0]["dd"];
+        assert_eq!((&dd["service"], &lines[0]["status"]), (&"rag-api".into(), &"info".into()));
     }
 
     #[test]

@@ -3,17 +3,30 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    CounterVec, Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use super::{
+    maker::Maker,
+    spans::{Ingested, Outcome},
 };
 
 /// Seconds, from a cached search to a slow LLM.
-const BUCKETS: [f64; 15] =
+pub(super) const BUCKETS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 #[derive(Debug, thiserror::Error)]
 #[error("the metrics failed: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
+
+/// Passages of a search; at most 50 are asked for.
+const HITS: [f64; 7] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0];
+/// Cosines; below `MIN_EVIDENCE_COSINE` there is no evidence.
+const SIMILARITIES: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+const VERDICTS: [&str; 3] = ["supported", "weak", "unsupported"];
+const OUTCOMES: [&str; 4] = ["indexed", "unchanged", "failed", "removed"];
 
 /// Created once by the assembly and handed to those who record. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +41,17 @@ struct Series {
     embedding_seconds: Histogram,
     llm_seconds: Histogram,
     llm_tokens: IntCounterVec,
+    llm_cost: CounterVec,
+    llm_requests: IntCounterVec,
     answers: IntCounterVec,
+    abstentions: IntCounter,
+    citations: IntCounterVec,
+    hits: Histogram,
+    top_similarity: Histogram,
+    errors: IntCounterVec,
+    queue_seconds: Histogram,
+    ingested: IntCounterVec,
+    ingested_chunks: IntCounter,
     queue_depth: IntGauge,
     chunks: IntGauge,
     upstream_retries: IntCounterVec,
@@ -51,7 +74,7 @@ impl Metrics {
         build.with_label_values(&[version, build_sha]).set(1);
         registry.register(Box::new(build))?;
 
-        let make = Maker { registry: &registry };
+        let make = Maker(&registry);
         let series = Series {
             requests: make.counters(
                 "http_requests_total",
@@ -69,10 +92,55 @@ impl Metrics {
                 "Time in the index, without embedding the question.",
                 &["mode"],
             )?,
-            embedding_seconds: make
-                .histogram("embedding_duration_seconds", "Time to embed a question, waiting included.")?,
-            llm_seconds: make
-                .histogram("llm_duration_seconds", "Time of the LLM request, retries included.")?,
+            embedding_seconds: make.histogram(
+                "embedding_duration_seconds",
+                "Time to embed a question, waiting included.",
+                &BUCKETS,
+            )?,
+            llm_seconds: make.histogram(
+                "llm_duration_seconds",
+                "Time of the LLM request, retries included.",
+                &BUCKETS,
+            )?,
+            llm_cost: make.amounts(
+                "llm_cost_usd_total",
+                "Price of those tokens, where prices are configured: an upper bound.",
+                &["model"],
+            )?,
+            llm_requests: make.counters(
+                "llm_requests_total",
+                "Completions asked for; outcome: ok, or the kind of error.",
+                &["outcome"],
+            )?,
+            abstentions: make
+                .counter("rag_abstentions_total", "Questions not answered, as nothing similar was found.")?,
+            citations: make.counters(
+                "rag_citations_total",
+                "Citations of answers; verdict: supported, weak or unsupported by the passage.",
+                &["verdict"],
+            )?,
+            hits: make.histogram("retrieval_hits", "Passages a search found.", &HITS)?,
+            top_similarity: make.histogram(
+                "retrieval_top_similarity",
+                "Cosine of a search's most similar passage to the question.",
+                &SIMILARITIES,
+            )?,
+            errors: make.counters(
+                "rag_errors_total",
+                "Hops that failed: embed, search or llm; kind: the kind of error.",
+                &["hop", "kind"],
+            )?,
+            queue_seconds: make.histogram(
+                "embedding_queue_seconds",
+                "Time that texts somebody waits for waited for the model.",
+                &BUCKETS,
+            )?,
+            ingested: make.counters(
+                "ingest_documents_total",
+                "Documents of ingestions; outcome: indexed, unchanged, failed or removed.",
+                &["outcome"],
+            )?,
+            ingested_chunks: make.counter("ingest_chunks_total", "Chunks written by ingestions.")?,
             llm_tokens: make.counters(
                 "llm_tokens_total",
                 "Tokens as the LLM server counted them.",
@@ -112,6 +180,14 @@ impl Metrics {
     /// are known begin at 0.
     fn start_at_zero(&self) {
         self.count_llm_tokens(0, 0);
+        self.add_llm_cost(0.0);
+        self.0.llm_requests.with_label_values(&["ok"]);
+        for verdict in VERDICTS {
+            self.0.citations.with_label_values(&[verdict]);
+        }
+        for outcome in OUTCOMES {
+            self.0.ingested.with_label_values(&[outcome]);
+        }
         for mode in ["keyword", "vector", "hybrid"] {
             self.0.search_seconds.with_label_values(&[mode]);
         }
@@ -160,9 +236,46 @@ impl Metrics {
         self.0.llm_tokens.with_label_values(&["output", &self.0.model]).inc_by(output);
     }
 
-    /// `mode`: generative or extractive.
-    pub fn count_answer(&self, mode: &'static str, grounded: bool) {
-        self.0.answers.with_label_values(&[mode, if grounded { "true" } else { "false" }]).inc();
+    /// What the tokens cost, where that is known.
+    pub fn add_llm_cost(&self, usd: f64) {
+        self.0.llm_cost.with_label_values(&[&self.0.model]).inc_by(usd.max(0.0));
+    }
+
+    /// `outcome`: ok, or the kind of error.
+    pub fn count_llm_request(&self, outcome: &str) {
+        self.0.llm_requests.with_label_values(&[outcome]).inc();
+    }
+
+    pub fn count_answer(&self, outcome: &Outcome) {
+        let grounded = if outcome.grounded { "true" } else { "false" };
+        self.0.answers.with_label_values(&[outcome.mode, grounded]).inc();
+        self.0.abstentions.inc_by(u64::from(!outcome.evidence));
+        for (verdict, count) in VERDICTS.into_iter().zip(outcome.verdicts) {
+            self.0.citations.with_label_values(&[verdict]).inc_by(count as u64);
+        }
+    }
+
+    /// What a search found; the similarity where there is a vector.
+    pub fn observe_hits(&self, hits: usize, top_similarity: Option<f32>) {
+        self.0.hits.observe(hits as f64);
+        top_similarity.into_iter().for_each(|cosine| self.0.top_similarity.observe(f64::from(cosine)));
+    }
+
+    /// `hop`: embed, search or llm.
+    pub fn count_error(&self, hop: &'static str, kind: &str) {
+        self.0.errors.with_label_values(&[hop, kind]).inc();
+    }
+
+    pub fn observe_queue(&self, waited: Duration) {
+        self.0.queue_seconds.observe(waited.as_secs_f64());
+    }
+
+    pub fn count_ingestion(&self, run: &Ingested) {
+        let indexed = run.files.saturating_sub(run.unchanged + run.failed);
+        for (outcome, count) in OUTCOMES.into_iter().zip([indexed, run.unchanged, run.failed, run.removed]) {
+            self.0.ingested.with_label_values(&[outcome]).inc_by(count as u64);
+        }
+        self.0.ingested_chunks.inc_by(run.chunks);
     }
 
     /// A service that will be asked.
@@ -192,6 +305,10 @@ impl Metrics {
         self.0.chunks.set(i64::try_from(chunks).unwrap_or(i64::MAX));
     }
 
+    pub(super) fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.0.registry.gather()
+    }
+
     /// The text exposition format, version 0.0.4.
     pub fn render(&self) -> Result<String, MetricsError> {
         Ok(TextEncoder::new().encode_to_string(&self.0.registry.gather())?)
@@ -204,51 +321,9 @@ impl Metrics {
 }
 
 /// Any token may stand where a method does, so that only the registered ones become labels.
-fn known_method(method: &str) -> &str {
+pub(super) fn known_method(method: &str) -> &str {
     const KNOWN: [&str; 9] = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
     if KNOWN.contains(&method) { method } else { "other" }
-}
-
-struct Maker<'a> {
-    registry: &'a Registry,
-}
-
-impl Maker<'_> {
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, MetricsError> {
-        let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-        self.registry.register(Box::new(counters.clone()))?;
-        Ok(counters)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, MetricsError> {
-        let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
-        self.registry.register(Box::new(gauges.clone()))?;
-        Ok(gauges)
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, MetricsError> {
-        let histograms = HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)?;
-        self.registry.register(Box::new(histograms.clone()))?;
-        Ok(histograms)
-    }
-
-    fn histogram(&self, name: &str, help: &str) -> Result<Histogram, MetricsError> {
-        let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()))?;
-        self.registry.register(Box::new(histogram.clone()))?;
-        Ok(histogram)
-    }
-
-    fn second_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, MetricsError> {
-        let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
-        self.registry.register(Box::new(gauges.clone()))?;
-        Ok(gauges)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
-        let gauge = IntGauge::new(name, help)?;
-        self.registry.register(Box::new(gauge.clone()))?;
-        Ok(gauge)
-    }
 }
 
 #[cfg(test)]
@@ -264,7 +339,16 @@ mod tests {
         metrics.observe_embedding(Duration::from_millis(9));
         metrics.observe_llm(Duration::from_secs(4));
         metrics.count_llm_tokens(10, 5);
-        metrics.count_answer("extractive", true);
+        let outcome = Outcome { mode: "extractive", grounded: true, evidence: true, verdicts: [2, 1, 0] };
+        metrics.count_answer(&outcome);
+        metrics.count_answer(&Outcome { evidence: false, grounded: false, verdicts: [0; 3], ..outcome });
+        metrics.add_llm_cost(0.25);
+        metrics.count_llm_request("Timeout");
+        metrics.observe_hits(3, Some(0.45));
+        metrics.count_error("search", "Throttled");
+        metrics.observe_queue(Duration::from_millis(4));
+        let run = Ingested { files: 9, unchanged: 2, failed: 1, removed: 4, chunks: 70, interrupted: false };
+        metrics.count_ingestion(&run);
         metrics.set_gauges(7, 42);
         metrics.expect_upstream("azure_search");
         metrics.upstream_retry("azure_search");
@@ -280,6 +364,16 @@ mod tests {
             r#"llm_duration_seconds_bucket{le="5"} 1"#,
             r#"llm_tokens_total{direction="input",model="m"} 10"#,
             r#"rag_answers_total{grounded="true",mode="extractive"} 1"#,
+            r#"rag_abstentions_total 1"#,
+            r#"rag_citations_total{verdict="supported"} 2"#,
+            r#"llm_cost_usd_total{model="m"} 0.25"#,
+            r#"llm_requests_total{outcome="Timeout"} 1"#,
+            r#"retrieval_hits_bucket{le="3"} 1"#,
+            r#"retrieval_top_similarity_bucket{le="0.4"} 0"#,
+            r#"rag_errors_total{hop="search",kind="Throttled"} 1"#,
+            r#"embedding_queue_seconds_bucket{le="0.005"} 1"#,
+            r#"ingest_documents_total{outcome="indexed"} 6"#,
+            "ingest_chunks_total 70",
             "embedding_queue_depth 7",
             "index_chunks 42",
             r#"upstream_retries_total{upstream="azure_search"} 1"#,

@@ -59,8 +59,20 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("pdf_oxide", &["ingest/extract"]),
     ("pdf_extract", &["ingest/extract"]),
     ("opentelemetry*", &["telemetry"]),
+    ("tracing_opentelemetry", &["telemetry"]),
+    ("datadog_opentelemetry", &["telemetry"]),
     ("azure_*", &["upstream"]),
-    ("reqwest", &["upstream", "retrieval/azure", "generation", "embedding/fetch", "cli/healthcheck"]),
+    (
+        "reqwest",
+        &[
+            "upstream",
+            "retrieval/azure",
+            "generation",
+            "embedding/fetch",
+            "cli/healthcheck",
+            "telemetry/push",
+        ],
+    ),
     ("anyhow", &["main", "cli", "app"]),
 ];
 

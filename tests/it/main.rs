@@ -38,5 +38,7 @@ mod openai_wire;
 mod passages;
 mod same_order;
 mod support;
+mod telemetry_agent;
+mod telemetry_away;
 mod ugly_extract;
 mod whole_app;

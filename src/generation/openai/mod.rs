@@ -17,6 +17,7 @@ use reqwest::{
 };
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
+use tracing::Instrument;
 
 use self::{dialect::Dialect, error::ErrorBody};
 pub use self::{error::LlmError, wire::Completion};
@@ -24,6 +25,7 @@ use super::prompt::Message;
 use crate::{
     config::{LlmConfig, LlmPrices},
     domain::Usage,
+    telemetry::{spans, traceparent},
     upstream::Advice,
 };
 
@@ -90,6 +92,25 @@ impl OpenAi {
     /// Asks for one completion. Tries again after passing failures as often as configured, and never
     /// goes on past `deadline`.
     pub async fn complete(&self, messages: &[Message], deadline: Instant) -> Result<Completion, LlmError> {
+        let span = spans::chat(self.model());
+        let result = self.tries(messages, deadline).instrument(span.clone()).await;
+        match &result {
+            Ok(completion) => {
+                let usage = completion.usage.map(|usage| self.priced(usage));
+                let completed = spans::Completed {
+                    model: completion.model.as_deref(),
+                    finish_reason: completion.finish_reason.as_deref(),
+                    tokens: usage.map(|usage| (usage.input_tokens, usage.output_tokens)),
+                    cost_usd: usage.and_then(|usage| usage.cost_usd),
+                };
+                spans::completed(&span, completed);
+            }
+            Err(error) => spans::failure(&span, error),
+        }
+        result
+    }
+
+    async fn tries(&self, messages: &[Message], deadline: Instant) -> Result<Completion, LlmError> {
         let Inner { config, dialect, .. } = &*self.inner;
         let mut retry = 0;
         loop {
@@ -105,6 +126,7 @@ impl OpenAi {
             match wait.filter(|wait| again && Instant::now() + *wait < deadline) {
                 Some(wait) => {
                     retry += 1;
+                    spans::upstream_retry(retry);
                     tracing::warn!(retry, wait_ms = wait.as_millis() as u64, error = %failure.error, "an llm request is tried again");
                     tokio::time::sleep(wait).await;
                 }
@@ -148,9 +170,13 @@ impl OpenAi {
         let Inner { http, url, config, .. } = &*self.inner;
         let left = deadline.saturating_duration_since(Instant::now()).min(config.timeout);
         let exchange = async {
-            let request = http.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+            let mut request = http.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+            if let Some(parent) = traceparent() {
+                request = request.header("traceparent", parent);
+            }
             let mut response = request.send().await.map_err(|error| Failure::transport(&error))?;
             let status = response.status().as_u16();
+            spans::upstream_status(status);
             if response.status().is_success() {
                 let body = read(&mut response, MAX_BODY_BYTES).await?.ok_or_else(|| {
                     Failure::lasting(LlmError::Malformed { reason: "it is larger than 8 MiB" })

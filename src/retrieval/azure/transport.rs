@@ -17,7 +17,7 @@ use super::{call::Call, error::Failure};
 use crate::{
     config::{AzureAuth, AzureConfig},
     retrieval::RetrievalError,
-    telemetry::Metrics,
+    telemetry::{Metrics, spans, traceparent},
     upstream::{Advice, Breaker, BreakerState, Tokens},
 };
 
@@ -171,6 +171,7 @@ impl Transport {
                 Some(wait) => {
                     retry += 1;
                     metrics.upstream_retry(UPSTREAM);
+                    spans::upstream_retry(retry);
                     tracing::warn!(retry, wait_ms = wait.as_millis() as u64, error = %failure.error, "a search service request is tried again");
                     last = Some(failure.error);
                     tokio::time::sleep(wait).await;
@@ -213,10 +214,14 @@ impl Inner {
         if let Ok(id) = HeaderValue::try_from(request_id()) {
             request.headers_mut().insert("x-ms-client-request-id", id);
         }
+        if let Some(Ok(parent)) = traceparent().map(HeaderValue::try_from) {
+            request.headers_mut().insert("traceparent", parent);
+        }
         let exchange = async {
             let mut response =
                 self.http.execute(request).await.map_err(|error| Failure::transport(&error))?;
             let status = response.status().as_u16();
+            spans::upstream_status(status);
             if expected.contains(&status) {
                 return Ok(Reply::Status(status));
             }
