@@ -21,7 +21,6 @@ locals {
         { title = "p95 by hop, seconds", queries = { for hop, name in local.span : hop => "p95:${name}{${local.board}}" }, formulas = { for hop, name in local.span : hop => hop } },
         { title = "Mean by hop, seconds", queries = { for hop, name in local.span : hop => "avg:${name}{${local.board}}" }, formulas = { for hop, name in local.span : hop => hop } },
         { title = "Errors by hop", queries = { for hop, name in local.span : hop => "sum:${name}.errors{${local.board}}.as_count()" }, formulas = { for hop, name in local.span : hop => hop } },
-        { title = "Language model by status", queries = { a = "sum:${local.span.llm}.hits{${local.board}} by {http.status_code}.as_count()" }, formulas = { "replies" = "a" } },
         { title = "Retries", queries = { a = "sum:${local.metric.retries}{${local.board}} by {upstream}.as_count()" }, formulas = { "retries" = "a" } },
         { title = "Circuit breakers: 0 closed, 1 half-open, 2 open", queries = { a = "max:${local.metric.breaker}{${local.board}} by {upstream}" }, formulas = { "state" = "a" } },
       ]
@@ -32,6 +31,7 @@ locals {
         { title = "Tokens", queries = { a = "sum:${local.metric.tokens}{${local.board}} by {direction,model}.as_count()" }, formulas = { "tokens" = "a" } },
         { title = "Cost, US dollars (upper bound: cached tokens cost less)", queries = { i = "sum:${local.metric.tokens}{${local.board},direction:input}.as_count()", o = "sum:${local.metric.tokens}{${local.board},direction:output}.as_count()" }, formulas = { "cost" = "(${local.price.input} * i + ${local.price.output} * o) / 1000000" } },
         { title = "Tokens an answer", queries = { t = "sum:${local.metric.tokens}{${local.board}}.as_count()", g = "sum:${local.metric.answers}{${local.board},mode:generative}.as_count()" }, formulas = { "tokens" = "t / g" } },
+        { title = "Cost as the service counted it, US dollars (optional)", queries = { a = "sum:${local.metric.cost}{${local.board}} by {model}.as_count()" }, formulas = { "cost" = "a" } },
       ]
     },
     {
@@ -40,6 +40,9 @@ locals {
         { title = "Grounded answers, percent", queries = { g = "sum:${local.metric.answers}{${local.board},grounded:true}.as_count()", a = "sum:${local.metric.answers}{${local.board}}.as_count()" }, formulas = { "grounded" = "100 * default_zero(g) / a" } },
         { title = "Answers by kind", queries = { a = "sum:${local.metric.answers}{${local.board}} by {mode,grounded}.as_count()" }, formulas = { "answers" = "a" } },
         { title = "Chunks in the index", queries = { a = "max:${local.metric.chunks}{${local.board}}" }, formulas = { "chunks" = "a" } },
+        { title = "Questions without evidence (optional)", queries = { a = "sum:${local.metric.abstentions}{${local.board}}.as_count()" }, formulas = { "abstentions" = "a" } },
+        { title = "Citations by verdict (optional)", queries = { a = "sum:${local.metric.citations}{${local.board}} by {verdict}.as_count()" }, formulas = { "citations" = "a" } },
+        { title = "Documents ingested by outcome (optional)", queries = { a = "sum:${local.metric.documents}{${local.board}} by {outcome}.as_count()" }, formulas = { "documents" = "a" } },
       ]
     },
     {

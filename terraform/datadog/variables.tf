@@ -80,3 +80,14 @@ variable "price_per_million_tokens" {
     error_message = "Prices are not negative."
   }
 }
+
+variable "metrics_path" {
+  description = "How what /metrics shows comes to Datadog: openmetrics (an Agent scrapes) or otlp (the service pushes); their names differ."
+  type        = string
+  default     = "openmetrics"
+
+  validation {
+    condition     = contains(["openmetrics", "otlp"], var.metrics_path)
+    error_message = "metrics_path is openmetrics or otlp."
+  }
+}

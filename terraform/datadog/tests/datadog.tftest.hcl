@@ -22,7 +22,7 @@ run "the_thresholds_are_those_agreed" {
     error_message = "search p95: more than 5 s"
   }
   assert {
-    condition     = strcontains(datadog_monitor.this["llm_throttled"].query, "http.status_code:429")
+    condition     = datadog_monitor.this["llm_throttled"].type == "log alert" && datadog_monitor.this["llm_throttled"].query == "logs(\"service:rag-api env:prod @error.message:\\\"the LLM server is limiting requests; try again later\\\"\").index(\"*\").rollup(\"count\").last(\"5m\") > 10"
     error_message = "429 of the language model"
   }
   assert {
@@ -57,6 +57,23 @@ run "everything_is_tagged_and_told" {
   assert {
     condition     = [for group in jsondecode(datadog_dashboard_json.this.dashboard).widgets : group.definition.title] == ["Golden signals", "Hops", "Tokens and cost", "Retrieval quality", "Versions side by side", "Objectives"]
     error_message = "the board's groups"
+  }
+}
+
+run "metrics_have_the_names_of_their_path" {
+  command = plan
+  variables { metrics_path = "otlp" }
+  assert {
+    condition     = local.metric.tokens == "llm_tokens_total" && strcontains(datadog_monitor.this["breaker_open"].query, "max:upstream_breaker_state{")
+    error_message = "OTLP keeps the names"
+  }
+}
+
+run "the_agent_renames_them" {
+  command = plan
+  assert {
+    condition     = local.metric.tokens == "rag_api.llm_tokens.count" && strcontains(datadog_monitor.this["breaker_open"].query, "max:rag_api.upstream_breaker_state{")
+    error_message = "as the OpenMetrics check sends them"
   }
 }
 
