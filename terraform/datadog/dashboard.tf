@@ -31,7 +31,7 @@ locals {
         { title = "Tokens", queries = { a = "sum:${local.metric.tokens}{${local.board}} by {direction,model}.as_count()" }, formulas = { "tokens" = "a" } },
         { title = "Cost, US dollars (upper bound: cached tokens cost less)", queries = { i = "sum:${local.metric.tokens}{${local.board},direction:input}.as_count()", o = "sum:${local.metric.tokens}{${local.board},direction:output}.as_count()" }, formulas = { "cost" = "(${local.price.input} * i + ${local.price.output} * o) / 1000000" } },
         { title = "Tokens an answer", queries = { t = "sum:${local.metric.tokens}{${local.board}}.as_count()", g = "sum:${local.metric.answers}{${local.board},mode:generative}.as_count()" }, formulas = { "tokens" = "t / g" } },
-        { title = "Cost as the service counted it, US dollars (optional)", queries = { a = "sum:${local.metric.cost}{${local.board}} by {model}.as_count()" }, formulas = { "cost" = "a" } },
+        { title = "Cost as the service counted it, US dollars", queries = { a = "sum:${local.metric.cost}{${local.board}} by {model}.as_count()" }, formulas = { "cost" = "a" } },
       ]
     },
     {
@@ -40,9 +40,9 @@ locals {
         { title = "Grounded answers, percent", queries = { g = "sum:${local.metric.answers}{${local.board},grounded:true}.as_count()", a = "sum:${local.metric.answers}{${local.board}}.as_count()" }, formulas = { "grounded" = "100 * default_zero(g) / a" } },
         { title = "Answers by kind", queries = { a = "sum:${local.metric.answers}{${local.board}} by {mode,grounded}.as_count()" }, formulas = { "answers" = "a" } },
         { title = "Chunks in the index", queries = { a = "max:${local.metric.chunks}{${local.board}}" }, formulas = { "chunks" = "a" } },
-        { title = "Questions without evidence (optional)", queries = { a = "sum:${local.metric.abstentions}{${local.board}}.as_count()" }, formulas = { "abstentions" = "a" } },
-        { title = "Citations by verdict (optional)", queries = { a = "sum:${local.metric.citations}{${local.board}} by {verdict}.as_count()" }, formulas = { "citations" = "a" } },
-        { title = "Documents ingested by outcome (optional)", queries = { a = "sum:${local.metric.documents}{${local.board}} by {outcome}.as_count()" }, formulas = { "documents" = "a" } },
+        { title = "Questions without evidence", queries = { a = "sum:${local.metric.abstentions}{${local.board}}.as_count()" }, formulas = { "abstentions" = "a" } },
+        { title = "Citations by verdict", queries = { a = "sum:${local.metric.citations}{${local.board}} by {verdict}.as_count()" }, formulas = { "citations" = "a" } },
+        { title = "Documents ingested by outcome", queries = { a = "sum:${local.metric.documents}{${local.board}} by {outcome}.as_count()" }, formulas = { "documents" = "a" } },
       ]
     },
     {
