@@ -11,7 +11,7 @@ use std::{
 };
 
 use reqwest::{
-    Response, Url,
+    Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
     redirect,
 };
@@ -26,7 +26,7 @@ use crate::{
     config::{LlmConfig, LlmPrices},
     domain::Usage,
     telemetry::{spans, traceparent},
-    upstream::Advice,
+    upstream::{Advice, bounded},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -178,14 +178,17 @@ impl OpenAi {
             let status = response.status().as_u16();
             spans::upstream_status(status);
             if response.status().is_success() {
-                let body = read(&mut response, MAX_BODY_BYTES).await?.ok_or_else(|| {
-                    Failure::lasting(LlmError::Malformed { reason: "it is larger than 8 MiB" })
-                })?;
+                let body = bounded(&mut response, MAX_BODY_BYTES)
+                    .await
+                    .map_err(|error| Failure::transport(&error))?
+                    .ok_or_else(|| {
+                        Failure::lasting(LlmError::Malformed { reason: "it is larger than 8 MiB" })
+                    })?;
                 return wire::completion(&body).map_err(Failure::lasting);
             }
             let advice = Advice::of(response.headers(), OffsetDateTime::now_utc());
             // The status says enough where the body cannot be read.
-            let body = read(&mut response, MAX_ERROR_BYTES).await.ok().flatten().unwrap_or_default();
+            let body = bounded(&mut response, MAX_ERROR_BYTES).await.ok().flatten().unwrap_or_default();
             Err(Failure::refused(status, advice, ErrorBody::parse(&body)))
         };
         tokio::time::timeout(left, exchange)
@@ -236,18 +239,6 @@ impl Failure {
         let kept = about_parameters.then(|| Box::new(body.clone()));
         Self { error: body.into_error(status, advice.after), passing, advice, body: kept }
     }
-}
-
-/// The whole body, or `None` when it is longer than `limit`.
-async fn read(response: &mut Response, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::transport(&error))? {
-        if body.len() + chunk.len() > limit {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
 }
 
 /// Appends to the path, so that a query such as `?api-version=…` stays behind it.

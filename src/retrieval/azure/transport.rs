@@ -6,7 +6,7 @@ use std::{
 };
 
 use reqwest::{
-    Body, Client, Request, Response, Url,
+    Body, Client, Request, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
     redirect,
 };
@@ -18,7 +18,7 @@ use crate::{
     config::{AzureAuth, AzureConfig},
     retrieval::RetrievalError,
     telemetry::{Metrics, spans, traceparent},
-    upstream::{Advice, Breaker, BreakerState, Tokens},
+    upstream::{Advice, Breaker, BreakerState, Tokens, bounded},
 };
 
 /// The name in metrics.
@@ -226,10 +226,13 @@ impl Inner {
                 return Ok(Reply::Status(status));
             }
             if response.status().is_success() {
-                let body = bounded(&mut response, MAX_BODY_BYTES).await?.ok_or_else(|| {
-                    let reason = "the reply is larger than 64 MiB".to_owned();
-                    Failure::lasting(RetrievalError::Rejected { reason })
-                })?;
+                let body = bounded(&mut response, MAX_BODY_BYTES)
+                    .await
+                    .map_err(|error| Failure::transport(&error))?
+                    .ok_or_else(|| {
+                        let reason = "the reply is larger than 64 MiB".to_owned();
+                        Failure::lasting(RetrievalError::Rejected { reason })
+                    })?;
                 return read(&body).map(Reply::Done).ok_or_else(|| {
                     let reason = "the reply is not one of a search service".to_owned();
                     Failure::passing(RetrievalError::Unavailable { reason })
@@ -292,18 +295,6 @@ fn sensitive(text: &str) -> Result<HeaderValue, RetrievalError> {
     let mut value = HeaderValue::try_from(text).map_err(|_| RetrievalError::Rejected { reason })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// The whole body, or `None` when it is longer than `limit`.
-async fn bounded(response: &mut Response, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::transport(&error))? {
-        if body.len() + chunk.len() > limit {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
 }
 
 /// A fresh random UUID (version 4), which the service logs beside its own.

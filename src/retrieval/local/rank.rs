@@ -46,17 +46,6 @@ pub(super) fn candidates(
     Ok(snapshot.searcher.search_with_statistics_provider(query, &collector, counts)?)
 }
 
-/// Every match, as [`best`] orders them.
-pub(super) fn all(
-    snapshot: &Snapshot,
-    counts: &dyn Bm25StatisticsProvider,
-    query: &dyn Query,
-) -> Result<Ranked, RetrievalError> {
-    let top = snapshot.document_count() as usize;
-    let found = snapshot.searcher.search_with_statistics_provider(query, &Every, counts)?;
-    Ok(ranked(snapshot, found, top))
-}
-
 /// The best of what was found, in order.
 pub(super) fn ranked(snapshot: &Snapshot, found: Ranked, top: usize) -> Ranked {
     let scored = |(address, score)| Scored { score, order: snapshot.key_order(address), address };
@@ -120,25 +109,6 @@ impl Collector for Best<'_> {
 /// Far enough for what equals a score, or would if its parts were added in another order, and no farther.
 fn just_below(score: f32) -> f32 {
     score - score.abs() * 4e-6 - f32::MIN_POSITIVE
-}
-
-struct Every;
-
-impl Collector for Every {
-    type Fruit = Ranked;
-    type Child = Gather;
-
-    fn for_segment(&self, segment: u32, _: &SegmentReader) -> tantivy::Result<Gather> {
-        Ok(Gather { segment, found: Vec::new() })
-    }
-
-    fn requires_scoring(&self) -> bool {
-        true
-    }
-
-    fn merge_fruits(&self, fruits: Vec<Ranked>) -> tantivy::Result<Ranked> {
-        Ok(fruits.concat())
-    }
 }
 
 /// Collects the living of one segment; tantivy leaves out the deleted.

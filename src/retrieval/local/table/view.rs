@@ -127,7 +127,7 @@ impl View {
         let mut ranked = self.numbered(head);
         ranked.iter().for_each(|&(doc, _)| seen[doc] = true);
         if ranked.len() == KEYWORD_DEPTH {
-            let rest = self.numbered(rank::all(&self.snapshot, &counts, &*query)?);
+            let rest = self.numbered(rank::best(&self.snapshot, &counts, &*query, self.len())?);
             ranked.extend(rest.into_iter().filter(|&(doc, _)| !seen[doc]));
         }
         ranked.retain(|&(doc, _)| allowed.is_none_or(|allowed| allowed[doc]));
