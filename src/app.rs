@@ -86,7 +86,7 @@ pub fn ingestion(config: &Config, embedder: Embedder) -> Result<Ingestion> {
 
 /// Everything between a question and its answer.
 pub fn rag(config: &Config, metrics: Metrics) -> Result<Rag> {
-    let llm = config.llm.as_ref().map(OpenAi::new).transpose()?;
+    let llm = config.llm.as_ref().map(|llm| OpenAi::new(llm, metrics.clone())).transpose()?;
     // The answer must be out before the request times out, also when it falls back to sentences.
     let timeout = config.server.request_timeout;
     let reserve = (timeout / 10).max(Duration::from_secs(2)).min(timeout / 2);
@@ -102,6 +102,7 @@ pub fn rag(config: &Config, metrics: Metrics) -> Result<Rag> {
         llm,
         retrieval: config.retrieval.clone(),
         llm_deadline,
+        stream_timeout: config.server.stream_timeout,
         metrics,
     }))
 }

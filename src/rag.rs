@@ -1,5 +1,7 @@
 //! Question to answer, on one screen.
 
+mod events;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -7,13 +9,16 @@ use std::{
 
 use tracing::{Instrument, Span};
 
+use self::events::Listener;
+pub use self::events::{Event, Events};
 use crate::{
     config::RetrievalConfig,
     domain::{
-        Answer, Embedding, Filter, Grounding, History, Hit, Question, SearchMode, TopK, VectorWeight, Verdict,
+        Answer, Embedding, Filter, Grounding, History, Hit, Question, Sampling, SearchMode, TopK,
+        VectorWeight, Verdict,
     },
-    embedding::Embedder,
-    generation::{self, LlmError, OpenAi},
+    embedding::{Embedder, MAX_TOKENS},
+    generation::{self, Asked, LlmError, OpenAi},
     retrieval::{Retriever, SearchRequest},
     telemetry::{
         Metrics,
@@ -35,6 +40,9 @@ pub struct Query {
     pub vector_weight: Option<VectorWeight>,
     pub filter: Filter,
     pub history: History,
+    /// The caller's own, for the model; it stands below the rules of the service.
+    pub instructions: Option<String>,
+    pub sampling: Sampling,
 }
 
 /// Where the time went.
@@ -53,6 +61,15 @@ pub struct Answered {
     pub answer: Answer,
     pub timings: Timings,
     pub index_version: String,
+    /// Why an extractive answer is no generated one; `None`: it is generated, or there was no evidence.
+    pub reason: Option<&'static str>,
+}
+
+/// Vectors, and the tokens the model read for them.
+#[derive(Debug, Clone)]
+pub struct EmbeddedTexts {
+    pub vectors: Vec<Embedding>,
+    pub tokens: usize,
 }
 
 /// Passages with their circumstances.
@@ -69,8 +86,13 @@ pub enum RagError {
     Embedding(#[from] EmbeddingError),
     #[error(transparent)]
     Retrieval(#[from] RetrievalError),
-    #[error("no answer could be generated: {0}")]
-    Generation(String),
+    /// The model broke off after the caller had seen a part of its answer.
+    #[error("the answer broke off: {0}")]
+    Generation(LlmError),
+    #[error("text {index} holds {tokens} tokens, at most {limit} are read")]
+    TextTooLong { index: usize, tokens: usize, limit: usize },
+    #[error("the answer took longer than {} seconds", .0.as_secs_f64())]
+    TooSlow(Duration),
 }
 
 /// The service behind `/query` and `/search`. Cheap to clone.
@@ -88,6 +110,8 @@ pub struct Parts {
     pub retrieval: RetrievalConfig,
     /// From the question on, all tries of one answer together.
     pub llm_deadline: Duration,
+    /// The whole of a streamed answer.
+    pub stream_timeout: Duration,
     pub metrics: Metrics,
 }
 
@@ -100,37 +124,69 @@ impl Rag {
     /// Retrieves, judges whether that is evidence, and answers from it: by the LLM, or by its sentences
     /// where there is no LLM or it fails.
     pub async fn answer(&self, query: &Query) -> Result<Answered, RagError> {
+        let deadline = Instant::now() + self.parts.llm_deadline;
         let span = spans::answer(query.mode.as_str(), query.top_k.get());
-        let result = self.work_out(query).instrument(span.clone()).await;
-        if let Err(error) = &result {
-            spans::failure(&span, error);
-        }
-        result
+        let result = self.work_out(query, deadline, &Listener::Nobody).instrument(span.clone()).await;
+        result.inspect_err(|error| spans::failure(&span, error))
     }
 
-    async fn work_out(&self, query: &Query) -> Result<Answered, RagError> {
+    /// The same for `listener`, who hears of the passages and of each piece of the answer.
+    async fn work_out(
+        &self,
+        query: &Query,
+        deadline: Instant,
+        listener: &Listener,
+    ) -> Result<Answered, RagError> {
         let start = Instant::now();
         let (found, vector) = self.retrieve(query, true).await?;
         let generating = Instant::now();
-        let answer = if generation::evidence(&query.question, &found.hits) >= self.parts.retrieval.min_cosine
-        {
-            match self.generate(query, &found.hits, start + self.parts.llm_deadline).await {
-                Some(answer) => answer,
-                None => self.extract(query, &found.hits, vector.as_ref()).await?,
+        let evidence = generation::evidence(&query.question, &found.hits);
+        let (answer, reason) = if evidence >= self.parts.retrieval.min_cosine {
+            listener.contexts(&found).await;
+            match self.generate(query, &found.hits, deadline, listener).await? {
+                Ok(answer) => (answer, None),
+                Err(reason) => {
+                    let answer = self.extract(query, &found.hits, vector.as_ref()).await?;
+                    listener.delta(answer.text.clone()).await;
+                    (answer, Some(reason))
+                }
             }
         } else {
-            generation::no_evidence(&query.question)
+            listener.contexts(&Found { hits: Vec::new(), ..found.clone() }).await;
+            let answer = generation::no_evidence(&query.question);
+            listener.delta(answer.text.clone()).await;
+            (answer, None)
         };
         let mode = if answer.model.is_some() { "generative" } else { "extractive" };
-        let outcome = outcome(mode, &answer.grounding);
+        let outcome = outcome(mode, reason, &answer.grounding);
         self.parts.metrics.count_answer(&outcome);
         spans::answered(&Span::current(), outcome);
         let timings = Timings { generate: generating.elapsed(), total: start.elapsed(), ..found.timings };
-        Ok(Answered { answer, timings, index_version: found.index_version })
+        Ok(Answered { answer, timings, index_version: found.index_version, reason })
     }
 
     pub async fn search(&self, query: &Query) -> Result<Found, RagError> {
         Ok(self.retrieve(query, query.mode != SearchMode::Keyword).await?.0)
+    }
+
+    /// Vectors of texts, which must not be longer than the model reads. Many at once give way to questions.
+    pub async fn embed_texts(&self, texts: Vec<String>) -> Result<EmbeddedTexts, RagError> {
+        let embedder = &self.parts.embedder;
+        let mut tokens = 0;
+        for (index, text) in texts.iter().enumerate() {
+            // Two more mark its ends.
+            let count = embedder.tokenizer().count(text)? + 2;
+            if count > MAX_TOKENS {
+                return Err(RagError::TextTooLong { index, tokens: count, limit: MAX_TOKENS });
+            }
+            tokens += count;
+            tokio::task::yield_now().await;
+        }
+        let vectors = match texts.len() {
+            1 => self.embed("embed.texts", texts).await?,
+            _ => embedder.embed_passages(texts).await?,
+        };
+        Ok(EmbeddedTexts { vectors, tokens })
     }
 
     /// Embeds a short text, so that the first caller does not pay for cold pages; the time it took.
@@ -210,26 +266,53 @@ impl Rag {
         self.parts.metrics.count_error(hop, &spans::kind(error));
     }
 
-    /// `None` when there is no LLM or it gave no answer; a failure is logged here, where it is handled.
-    async fn generate(&self, query: &Query, hits: &[Hit], deadline: Instant) -> Option<Answer> {
-        let llm = self.parts.llm.as_ref()?;
+    /// An answer by the LLM, or why there is none; a failure is logged here, where it is handled. Only one
+    /// that the listener has heard a part of cannot be made good by other means.
+    async fn generate(
+        &self,
+        query: &Query,
+        hits: &[Hit],
+        deadline: Instant,
+        listener: &Listener,
+    ) -> Result<Result<Answer, &'static str>, RagError> {
+        let Some(llm) = &self.parts.llm else { return Ok(Err("llm_not_configured")) };
         let start = Instant::now();
-        let result = generation::generative(llm, &query.question, &query.history, hits, deadline).await;
-        self.parts.metrics.observe_llm(start.elapsed());
+        let asked = Asked {
+            question: &query.question,
+            history: &query.history,
+            instructions: query.instructions.as_deref(),
+            sampling: query.sampling,
+        };
+        let (result, heard) = if listener.streams() {
+            let mut heard = false;
+            let growing = generation::streamed(llm, asked, hits, deadline).await;
+            let result = match growing {
+                Ok(growing) => listener.hear(growing, &mut heard).await,
+                Err(error) => Err(error),
+            };
+            (result, heard)
+        } else {
+            (generation::generative(llm, asked, hits, deadline).await, false)
+        };
+        let metrics = &self.parts.metrics;
+        metrics.observe_llm(start.elapsed());
         match result {
             Ok(answer) => {
                 if let Some(usage) = answer.usage {
-                    self.parts.metrics.count_llm_tokens(usage.input_tokens, usage.output_tokens);
-                    self.parts.metrics.add_llm_cost(usage.cost_usd.unwrap_or_default());
+                    metrics.count_llm_tokens(usage.input_tokens, usage.output_tokens);
+                    metrics.add_llm_cost(usage.cost_usd.unwrap_or_default());
                 }
-                self.parts.metrics.count_llm_request("ok");
-                Some(answer)
+                metrics.count_llm_request("ok");
+                Ok(Ok(answer))
             }
             Err(error) => {
-                self.parts.metrics.count_llm_request(&spans::kind(&error));
-                self.parts.metrics.count_error("llm", &spans::kind(&error));
+                metrics.count_llm_request(&spans::kind(&error));
+                metrics.count_error("llm", &spans::kind(&error));
+                if heard {
+                    return Err(RagError::Generation(error));
+                }
                 warn_of(&error, start.elapsed());
-                None
+                Ok(Err(error.reason()))
             }
         }
     }
@@ -249,10 +332,11 @@ impl Rag {
     }
 }
 
-fn outcome(mode: &'static str, grounding: &Grounding) -> Outcome {
+fn outcome(mode: &'static str, reason: Option<&'static str>, grounding: &Grounding) -> Outcome {
     let count = |verdict| grounding.citations().iter().filter(|citation| citation.verdict == verdict).count();
     Outcome {
         mode,
+        reason,
         grounded: grounding.is_grounded(),
         evidence: *grounding != Grounding::NoEvidence,
         verdicts: [Verdict::Supported, Verdict::Weak, Verdict::Unsupported].map(count),

@@ -38,7 +38,8 @@ impl Check {
                 Err(error) => Err(error.to_string()),
             },
         ));
-        let index = app::index(&config.search, &app::metrics(config)?)?;
+        let metrics = app::metrics(config)?;
+        let index = app::index(&config.search, &metrics)?;
         index.refresh().await;
         let place = match &config.search {
             SearchBackend::Local { dir } => dir.display().to_string(),
@@ -57,7 +58,7 @@ impl Check {
                 None => {
                     Ok("none; answers are extractive (OPENAI_API_KEY or OPENAI_BASE_URL sets one)".to_owned())
                 }
-                Some(llm) => match OpenAi::new(llm) {
+                Some(llm) => match OpenAi::new(llm, metrics) {
                     Err(error) => Err(error.to_string()),
                     Ok(client) => client
                         .reachable()

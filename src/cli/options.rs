@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::{
-    domain::{Filter, History, PageRange, Question, SearchMode, TopK, VectorWeight},
+    domain::{Filter, History, PageRange, Question, Sampling, SearchMode, TopK, VectorWeight},
     rag::Query,
 };
 
@@ -54,6 +54,8 @@ impl Retrieval {
             vector_weight: self.vector_weight,
             filter: filter.checked()?,
             history: History::default(),
+            instructions: None,
+            sampling: Sampling::default(),
         })
     }
 }

@@ -4,16 +4,20 @@
 //! reported at once.
 
 mod emulator;
+mod entra;
 mod env;
+mod llm;
 mod search;
 mod sections;
 mod telemetry;
 
 pub use emulator::EmulatorConfig;
+pub use entra::{EntraConfig, Identity};
 pub use env::{ConfigError, EnvReader};
-pub use search::{AzureAuth, AzureConfig, EntraConfig, Identity, Quantization, SearchBackend};
+pub use llm::{LlmApi, LlmAuth, LlmConfig, LlmPrices, PriceTable};
+pub use search::{AzureAuth, AzureConfig, Quantization, SearchBackend};
 pub use sections::{
-    ChunkStrategy, Config, EmbeddingConfig, IngestConfig, LlmConfig, LlmPrices, Precision, RetrievalConfig,
-    ServerConfig, ServiceInfo,
+    ChunkStrategy, Config, EmbeddingConfig, IngestConfig, Precision, RetrievalConfig, ServerConfig,
+    ServiceInfo,
 };
 pub use telemetry::{DatadogConfig, IncomingTrace, LogFormat, OtlpConfig, TelemetryConfig, TraceExport};

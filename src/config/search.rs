@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-use super::EnvReader;
+use super::{EntraConfig, EnvReader};
 
 /// Where passages live.
 #[derive(Debug, Clone)]
@@ -25,27 +25,6 @@ pub enum AzureAuth {
         query: Option<SecretString>,
     },
     Entra(EntraConfig),
-}
-
-/// Which identity asks Microsoft Entra for tokens. The choice is made here, once, so that a failure
-/// names one way that did not work and not six that were tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    /// A Kubernetes service account: the platform has set `AZURE_FEDERATED_TOKEN_FILE`.
-    Workload,
-    /// Container Apps, App Service, virtual machines: `IDENTITY_ENDPOINT` or `AZURE_CLIENT_ID` is set.
-    Managed,
-    /// Whoever is signed in to `az` or `azd` on this machine.
-    DeveloperTools,
-}
-
-#[derive(Debug, Clone)]
-pub struct EntraConfig {
-    pub identity: Identity,
-    /// Of a user-assigned identity; `None`: the one the system assigned.
-    pub client_id: Option<String>,
-    /// Without a trailing slash; `/.default` makes it the scope of the tokens.
-    pub audience: String,
 }
 
 /// How vectors are kept by the service.
@@ -114,10 +93,7 @@ struct Settings {
     admin: Option<SecretString>,
     query: Option<SecretString>,
     auth: String,
-    federated: bool,
-    identity_endpoint: bool,
-    client_id: Option<String>,
-    audience: String,
+    entra: EntraConfig,
     analyzer: String,
     semantic: String,
     quantization: String,
@@ -131,6 +107,7 @@ impl Settings {
         let mut seconds = |name, default| env.parsed(name, 1..=230, "1 to 230 seconds").unwrap_or(default);
         let timeout = seconds("AZURE_SEARCH_TIMEOUT_SECONDS", 10);
         let deadline = seconds("AZURE_SEARCH_DEADLINE_SECONDS", 30);
+        let audience = env.text_or("AZURE_SEARCH_AUDIENCE", AzureConfig::DEFAULT_AUDIENCE);
         Self {
             endpoint: env.text("AZURE_SEARCH_ENDPOINT"),
             index: env.text_or("AZURE_SEARCH_INDEX_NAME", AzureConfig::DEFAULT_INDEX),
@@ -138,10 +115,7 @@ impl Settings {
             admin: env.secret("AZURE_SEARCH_API_KEY"),
             query: env.secret("AZURE_SEARCH_QUERY_KEY"),
             auth: env.text_or("AZURE_SEARCH_AUTH", "auto"),
-            federated: env.text("AZURE_FEDERATED_TOKEN_FILE").is_some(),
-            identity_endpoint: env.text("IDENTITY_ENDPOINT").is_some(),
-            client_id: env.text("AZURE_CLIENT_ID"),
-            audience: env.text_or("AZURE_SEARCH_AUDIENCE", AzureConfig::DEFAULT_AUDIENCE),
+            entra: EntraConfig::read(env, &audience),
             analyzer: env.text_or("AZURE_SEARCH_ANALYZER", "en.lucene"),
             semantic: env.text_or("AZURE_SEARCH_SEMANTIC", "off"),
             quantization: env.text_or("AZURE_SEARCH_QUANTIZATION", "none"),
@@ -185,7 +159,7 @@ impl Settings {
         if !word(&self.analyzer) {
             env.mistake("AZURE_SEARCH_ANALYZER", "must be the name of an analyzer, as in en.lucene");
         }
-        if !self.audience.starts_with("https://") {
+        if !self.entra.audience.starts_with("https://") {
             env.mistake("AZURE_SEARCH_AUDIENCE", "must begin with https://");
         }
         if self.timeout > self.deadline {
@@ -194,19 +168,10 @@ impl Settings {
                 "must be at least AZURE_SEARCH_TIMEOUT_SECONDS, as it covers all tries",
             );
         }
-        let identity = match (self.federated, self.identity_endpoint || self.client_id.is_some()) {
-            (true, _) => Identity::Workload,
-            (false, true) => Identity::Managed,
-            (false, false) => Identity::DeveloperTools,
-        };
         let auth = if by_key {
             AzureAuth::Key { admin: self.admin, query: self.query }
         } else {
-            AzureAuth::Entra(EntraConfig {
-                identity,
-                client_id: self.client_id,
-                audience: self.audience.trim_end_matches('/').to_owned(),
-            })
+            AzureAuth::Entra(self.entra)
         };
         AzureConfig {
             endpoint,
@@ -289,6 +254,7 @@ fn choice<T: Copy>(env: &mut EnvReader, name: &'static str, text: &str, values: 
 mod tests {
     use super::*;
     use crate::config::ConfigError;
+    use crate::config::Identity;
 
     const ENDPOINT: (&str, &str) = ("AZURE_SEARCH_ENDPOINT", "https://x.search.windows.net/");
     const KEY: (&str, &str) = ("AZURE_SEARCH_API_KEY", "hidden-key");

@@ -2,9 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use secrecy::SecretString;
-
-use super::{ConfigError, EnvReader, IncomingTrace, SearchBackend, TelemetryConfig};
+use super::{ConfigError, EnvReader, IncomingTrace, LlmConfig, SearchBackend, TelemetryConfig};
 use crate::domain::VectorWeight;
 
 /// Everything the process was told.
@@ -91,6 +89,8 @@ pub struct ServerConfig {
     /// The whole request; a slower one is answered 504. Below the 240 s of the platform.
     pub request_timeout: Duration,
     pub max_body_bytes: usize,
+    /// The whole of a streamed answer, at most 229 s: below the 240 s of the platform.
+    pub stream_timeout: Duration,
     /// Requests of `/query` and `/search` at work at once; one more is answered 503.
     pub max_concurrency: usize,
     /// How long requests at work may take to finish after SIGTERM.
@@ -111,6 +111,7 @@ impl ServerConfig {
             host: host.unwrap_or(any),
             port: env.parsed("PORT", .., "a port, 0 to 65535").unwrap_or(8000),
             request_timeout: seconds(env, "REQUEST_TIMEOUT_SECONDS", 60, 1..=230),
+            stream_timeout: seconds(env, "STREAM_TIMEOUT_SECONDS", 220, 1..=229),
             max_body_bytes: env
                 .parsed("MAX_BODY_BYTES", 1_024..=16_777_216, "1024 to 16777216 bytes")
                 .unwrap_or(262_144),
@@ -188,82 +189,6 @@ impl RetrievalConfig {
     }
 }
 
-/// US dollars for a million tokens.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LlmPrices {
-    pub input: f64,
-    pub output: f64,
-}
-
-/// An OpenAI-compatible server. Parameters that are `None` are not sent, as some models refuse them.
-#[derive(Debug, Clone)]
-pub struct LlmConfig {
-    /// Without a trailing slash; `/chat/completions` is appended.
-    pub base_url: String,
-    pub api_key: Option<SecretString>,
-    pub model: String,
-    pub max_output_tokens: Option<u32>,
-    pub reasoning_effort: Option<String>,
-    pub verbosity: Option<String>,
-    /// One try.
-    pub timeout: Duration,
-    /// Tries after the first.
-    pub max_retries: u32,
-    pub prices: Option<LlmPrices>,
-}
-
-impl LlmConfig {
-    const OPENAI: &str = "https://api.openai.com/v1";
-
-    fn read(env: &mut EnvReader) -> Option<Self> {
-        let api_key = env.secret("OPENAI_API_KEY");
-        let base_url = env.text("OPENAI_BASE_URL");
-        let model = env.text("OPENAI_MODEL");
-        let max_output_tokens = env.parsed("OPENAI_MAX_OUTPUT_TOKENS", 1..=1_000_000, "1 to 1000000");
-        let reasoning_effort = one_of(
-            env,
-            "OPENAI_REASONING_EFFORT",
-            &["none", "minimal", "low", "medium", "high", "xhigh", "max"],
-        );
-        let verbosity = one_of(env, "OPENAI_VERBOSITY", &["low", "medium", "high"]);
-        let timeout = seconds(env, "OPENAI_TIMEOUT_SECONDS", 45, 1..=230);
-        let max_retries = env.parsed("OPENAI_MAX_RETRIES", 0..=10, "0 to 10").unwrap_or(2);
-        let mut price = |name| env.parsed::<f64>(name, 0.0..=1e6, "US dollars for a million tokens");
-        let prices = (price("OPENAI_PRICE_INPUT_PER_1M"), price("OPENAI_PRICE_OUTPUT_PER_1M"));
-        if api_key.is_none() && base_url.is_none() {
-            return None;
-        }
-        if model.is_none() {
-            env.mistake("OPENAI_MODEL", "must be set when OPENAI_API_KEY or OPENAI_BASE_URL is");
-        }
-        let base_url = base_url.unwrap_or_else(|| Self::OPENAI.to_owned());
-        if !(base_url.starts_with("https://") || base_url.starts_with("http://")) {
-            env.mistake("OPENAI_BASE_URL", "must begin with https:// or http://");
-        }
-        Some(Self {
-            base_url: base_url.trim_end_matches('/').to_owned(),
-            api_key,
-            model: model.unwrap_or_default(),
-            max_output_tokens,
-            reasoning_effort,
-            verbosity,
-            timeout,
-            max_retries,
-            prices: match prices {
-                (Some(input), Some(output)) => Some(LlmPrices { input, output }),
-                (None, None) => None,
-                _ => {
-                    env.mistake(
-                        "OPENAI_PRICE_INPUT_PER_1M",
-                        "and OPENAI_PRICE_OUTPUT_PER_1M must be set together",
-                    );
-                    None
-                }
-            },
-        })
-    }
-}
-
 /// Where a text is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkStrategy {
@@ -327,7 +252,7 @@ impl IngestConfig {
     }
 }
 
-fn seconds(
+pub(super) fn seconds(
     env: &mut EnvReader,
     name: &'static str,
     default: u64,
@@ -337,13 +262,25 @@ fn seconds(
     Duration::from_secs(env.parsed(name, range, &wanted).unwrap_or(default))
 }
 
-fn one_of(env: &mut EnvReader, name: &'static str, values: &[&str]) -> Option<String> {
+pub(super) fn one_of(env: &mut EnvReader, name: &'static str, values: &[&str]) -> Option<String> {
     let text = env.text(name)?;
     if values.contains(&text.as_str()) {
         return Some(text);
     }
     env.mistake(name, format!("must be one of {}, not {text:?}", values.join(", ")));
     None
+}
+
+/// One of the named values; the first is the default.
+pub(super) fn choice<T: Copy, const N: usize>(
+    env: &mut EnvReader,
+    name: &'static str,
+    values: [(&str, T); N],
+) -> T {
+    let names = values.map(|(name, _)| name);
+    let chosen = one_of(env, name, &names);
+    let found = values.iter().find(|(name, _)| Some(*name) == chosen.as_deref());
+    found.map_or(values[0].1, |(_, value)| *value)
 }
 
 #[cfg(test)]

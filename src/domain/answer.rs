@@ -63,6 +63,8 @@ impl Grounding {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
     pub input_tokens: u64,
+    /// Of the input, what the server had in its cache; it costs less.
+    pub cached_input_tokens: u64,
     pub output_tokens: u64,
     pub total_tokens: u64,
     /// Only when prices are configured.

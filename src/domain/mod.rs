@@ -7,7 +7,7 @@ mod question;
 pub use answer::{Answer, Citation, Grounding, Usage, Verdict};
 pub use chunk::{Chunk, ChunkId, EMBEDDING_DIMENSION, Embedding};
 pub use question::{
-    Filter, History, InvalidInput, PageRange, Question, Role, SearchMode, TopK, Turn, VectorWeight,
+    Filter, History, InvalidInput, PageRange, Question, Role, Sampling, SearchMode, TopK, Turn, VectorWeight,
 };
 
 /// One retrieved passage. `score` is what ranked it: reciprocal rank fusion for hybrid,

@@ -222,9 +222,30 @@ impl History {
         Ok(Self(turns))
     }
 
+    /// The latest turns that fit, of a conversation of any length.
+    pub fn recent(mut turns: Vec<Turn>) -> Result<Self, InvalidInput> {
+        let mut left = Self::MAX_CHARS;
+        let fitting = turns.iter().rev().take(Self::MAX_TURNS).take_while(|turn| {
+            let chars = turn.content.chars().count();
+            let fits = chars <= left;
+            left = left.saturating_sub(chars);
+            fits
+        });
+        let fitting = fitting.count();
+        Self::parse(turns.split_off(turns.len() - fitting))
+    }
+
     pub fn turns(&self) -> &[Turn] {
         &self.0
     }
+}
+
+/// What one caller wants of the model, over what is configured.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sampling {
+    pub max_output_tokens: Option<u32>,
+    /// 0 to 2.
+    pub temperature: Option<f32>,
 }
 
 #[cfg(test)]
@@ -237,6 +258,16 @@ mod tests {
         assert!(Question::parse(" \n\t").is_err());
         assert!(Question::parse(&"あ".repeat(4_000)).is_ok());
         assert!(Question::parse(&"あ".repeat(4_001)).is_err());
+    }
+
+    #[test]
+    fn of_a_long_conversation_the_latest_turns_are_kept() {
+        let turn = |content: String| Turn { role: Role::User, content };
+        let kept = |turns: Vec<Turn>| History::recent(turns).unwrap().turns().len();
+        assert_eq!(kept((0..50).map(|i| turn(i.to_string())).collect()), History::MAX_TURNS);
+        let long = || turn("x".repeat(History::MAX_CHARS / 2));
+        assert_eq!(kept(vec![turn("x".into()), long(), long(), turn(String::new())]), 3);
+        assert_eq!(kept(vec![turn("x".repeat(History::MAX_CHARS + 1))]), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod citations;
 mod extractive;
+mod growing;
 mod language;
 mod markers;
 mod openai;
@@ -17,46 +18,72 @@ use std::{
 
 pub use citations::{Checked, check};
 pub use extractive::{Candidate, MAX_CANDIDATES, candidates, compose, evidence, no_evidence};
+pub use growing::{Growing, streamed};
 pub use language::Language;
-pub use openai::{Completion, LlmError, OpenAi, OpenAiSetupError};
+pub use openai::{Completion, Form, LlmError, OpenAi, OpenAiSetupError};
+use openai::{LlmStream, Reply};
 pub use prompt::{DEFAULT_BUDGET_CHARS, Message, Prompt, prompt};
 
-use crate::domain::{Answer, Grounding, History, Hit, Question};
+use crate::domain::{Answer, Grounding, History, Hit, Question, Sampling};
 
 /// A longer answer is cut: no model writes one, and each sentence of it is compared with its passages.
 const MAX_ANSWER_CHARS: usize = 100_000;
 /// How often a prompt that the model's context cannot hold is halved.
 const MAX_HALVINGS: u32 = 4;
 
+/// What the model is asked about its passages.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub question: &'a Question,
+    pub history: &'a History,
+    pub instructions: Option<&'a str>,
+    pub sampling: Sampling,
+}
+
 /// Asks the model and checks what it cites. A refusal, of the model or of a filter, is an answer that
 /// says so; everything else that leaves no text is an error. `Answer::contexts` are the passages that
 /// were sent: fewer than `hits` where the model's context holds no more.
 pub async fn generative(
     client: &OpenAi,
-    question: &Question,
-    history: &History,
+    asked: Asked<'_>,
     hits: &[Hit],
     deadline: Instant,
 ) -> Result<Answer, LlmError> {
+    let question = asked.question;
+    match fitting(client, asked, hits, Form::Sentences, deadline).await {
+        (contexts, Ok(Reply::Whole(completion))) => answer(client, question, contexts, completion),
+        (_, Ok(Reply::Growing(_))) => Err(LlmError::Malformed { reason: "it is a stream" }),
+        (contexts, Err(LlmError::Filtered)) => Ok(filtered(client, question, contexts)),
+        (_, Err(error)) => Err(error),
+    }
+}
+
+/// Asks with as many passages as the model's context holds; these, and what came of it.
+async fn fitting<'a>(
+    client: &OpenAi,
+    asked: Asked<'_>,
+    hits: &'a [Hit],
+    form: Form,
+    deadline: Instant,
+) -> (&'a [Hit], Result<Reply, LlmError>) {
     let boundary = boundary();
     let mut budget = DEFAULT_BUDGET_CHARS;
     let mut halvings = 0;
     loop {
-        let prompt = prompt(question.as_str(), history, hits, &boundary, budget);
+        let mut prompt = prompt(asked.question.as_str(), asked.history, hits, &boundary, budget);
+        if let (Some(instructions), Some(rules)) = (asked.instructions, prompt.messages.first_mut()) {
+            rules.content.push_str("\n\nThe caller adds, as far as these rules allow it:\n");
+            rules.content.push_str(instructions);
+        }
         let contexts = &hits[..prompt.passages];
-        match client.complete(&prompt.messages, deadline).await {
-            Ok(completion) => return answer(client, question, contexts, completion),
-            Err(LlmError::Filtered) => {
-                let filtered = Some("content_filter".to_owned());
-                return Ok(declined(client, question, contexts, filtered));
-            }
+        match client.ask(&prompt.messages, form, asked.sampling, deadline).await {
             Err(LlmError::TooLong) if halvings < MAX_HALVINGS => {
                 halvings += 1;
                 let characters: usize = contexts.iter().map(|hit| hit.chunk.content.chars().count()).sum();
                 budget = characters.min(budget) / 2;
                 tracing::warn!(budget_chars = budget, "the prompt is too long for the llm, it is shortened");
             }
-            Err(error) => return Err(error),
+            result => return (contexts, result),
         }
     }
 }
@@ -67,11 +94,16 @@ fn answer(
     contexts: &[Hit],
     completion: Completion,
 ) -> Result<Answer, LlmError> {
+    let usage = completion.usage.map(|usage| client.priced(usage, completion.model.as_deref()));
     let model = completion.model.unwrap_or_else(|| client.model().to_owned());
-    let usage = completion.usage.map(|usage| client.priced(usage));
     if completion.declined {
         let declined = declined(client, question, contexts, completion.finish_reason);
         return Ok(Answer { model: Some(model), usage, ..declined });
+    }
+    if completion.no_evidence {
+        let finish_reason = completion.finish_reason;
+        let contexts = contexts.to_vec();
+        return Ok(Answer { contexts, model: Some(model), finish_reason, usage, ..no_evidence(question) });
     }
     let text: String = completion.text.chars().take(MAX_ANSWER_CHARS).collect();
     let Checked { text, grounding, dangling } = check(&text, contexts);
@@ -89,6 +121,10 @@ fn answer(
         finish_reason: completion.finish_reason,
         usage,
     })
+}
+
+fn filtered(client: &OpenAi, question: &Question, contexts: &[Hit]) -> Answer {
+    declined(client, question, contexts, Some("content_filter".to_owned()))
 }
 
 fn declined(client: &OpenAi, question: &Question, contexts: &[Hit], finish_reason: Option<String>) -> Answer {
@@ -111,7 +147,29 @@ fn boundary() -> String {
 /// Words for tests of this room.
 #[cfg(test)]
 mod testing {
-    use crate::domain::{Chunk, ChunkId, History, Hit, Turn};
+    use std::time::Duration;
+
+    use crate::{
+        config::{LlmApi, LlmAuth, LlmConfig, PriceTable},
+        domain::{Chunk, ChunkId, History, Hit, Turn},
+    };
+
+    pub fn llm() -> LlmConfig {
+        LlmConfig {
+            base_url: "http://localhost/v1".to_owned(),
+            api: LlmApi::Chat,
+            auth: LlmAuth::None,
+            model: "test-model".to_owned(),
+            max_output_tokens: None,
+            temperature: None,
+            reasoning_effort: None,
+            verbosity: None,
+            structured: false,
+            timeout: Duration::from_secs(5),
+            max_retries: 0,
+            prices: PriceTable::default(),
+        }
+    }
 
     pub fn hit(source: &str, content: &str) -> Hit {
         let chunk = Chunk {

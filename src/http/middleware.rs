@@ -20,6 +20,7 @@ use tracing::{Instrument, Span};
 use super::{
     body,
     problem::{Code, Problem},
+    streamed::Streamed,
 };
 use crate::{
     config::{IncomingTrace, ServerConfig},
@@ -33,7 +34,7 @@ const CLIENT_GONE: u16 = 499;
 /// The limits all requests share.
 pub struct Gate {
     metrics: Metrics,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     max_body_bytes: usize,
     request_timeout: Duration,
     incoming: IncomingTrace,
@@ -43,7 +44,7 @@ impl Gate {
     pub fn new(config: &ServerConfig, metrics: Metrics) -> Arc<Self> {
         Arc::new(Self {
             metrics,
-            slots: Semaphore::new(config.max_concurrency),
+            slots: Arc::new(Semaphore::new(config.max_concurrency)),
             max_body_bytes: config.max_body_bytes,
             request_timeout: config.request_timeout,
             incoming: config.incoming_trace,
@@ -60,6 +61,7 @@ pub async fn observe(State(gate): State<Arc<Gate>>, mut request: Request, next: 
         route.unwrap_or_else(|| "unmatched".to_owned()),
         request.method().to_string(),
     );
+    let openai = request.uri().path().starts_with("/v1/");
     let span = spans::request(&watch.method, &watch.route, watch.is_probe());
     let trace_id = TraceId::of_request(&span, gate.incoming, |name| only(request.headers(), name));
     request.extensions_mut().insert(trace_id);
@@ -78,11 +80,17 @@ pub async fn observe(State(gate): State<Arc<Gate>>, mut request: Request, next: 
         let refusal = response.extensions_mut().remove::<Problem>();
         let refusal = refusal.or_else(|| Problem::of_status(response.status()));
         if let Some(problem) = &refusal {
-            problem.write_into(&mut response, trace_id);
+            match openai {
+                true => problem.write_openai(&mut response),
+                false => problem.write_into(&mut response, trace_id),
+            }
         }
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&trace_id.to_string()) {
             headers.insert(X_TRACE_ID, value);
+        }
+        if let Some(streamed) = response.extensions_mut().remove::<Streamed>() {
+            return streamed.watched(response, watch);
         }
         watch.finish(response.status().as_u16(), refusal.as_ref());
         response
@@ -105,8 +113,14 @@ pub async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) 
         Ok(bytes) => bytes,
         Err(problem) => return problem.into_response(),
     };
-    let Ok(_place) = gate.slots.try_acquire() else { return Problem::overloaded().into_response() };
-    next.run(Request::from_parts(parts, Body::from(bytes))).await
+    let Ok(place) = gate.slots.clone().try_acquire_owned() else {
+        return Problem::overloaded().into_response();
+    };
+    let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
+    if let Some(streamed) = response.extensions().get::<Streamed>() {
+        streamed.holds(place);
+    }
+    response
 }
 
 /// A header that occurs once: W3C Trace Context tells to ignore several.
@@ -117,7 +131,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// One request under way. Dropped before it is finished, it reports that the client went away.
-struct Watch {
+pub struct Watch {
     metrics: Metrics,
     route: String,
     method: String,
@@ -136,7 +150,7 @@ impl Watch {
         matches!(self.route.as_str(), "/health" | "/ready" | "/health/ready" | "/metrics")
     }
 
-    fn finish(mut self, status: u16, refusal: Option<&Problem>) {
+    pub fn finish(mut self, status: u16, refusal: Option<&Problem>) {
         self.finished = true;
         let took = self.started.elapsed();
         self.metrics.observe_request(&self.route, &self.method, status, took);
@@ -145,8 +159,17 @@ impl Watch {
         let code = refusal.map(|problem| problem.code.as_str());
         let cause = refusal.and_then(|problem| problem.cause.as_deref());
         spans::responded(&Span::current(), status, code, cause);
+        if status == 200
+            && let Some(code) = code
+        {
+            // The head of a stream had gone out when it failed.
+            spans::failed(&Span::current(), code, &cause.unwrap_or(code));
+        }
         match status {
             500 => tracing::error!(status, duration_ms, code, error = cause, "request failed"),
+            200 if refusal.is_some() => {
+                tracing::warn!(status, duration_ms, code, error = cause, "stream broken off");
+            }
             501.. => tracing::warn!(status, duration_ms, code, error = cause, "request failed"),
             200 if self.is_probe() => {
                 tracing::debug!(status, duration_ms, "request answered");

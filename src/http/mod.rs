@@ -1,10 +1,12 @@
 //! The routes, and what surrounds each of them.
 
 mod body;
+mod events;
 mod health;
 mod index;
 mod metrics;
 mod middleware;
+mod openai;
 mod problem;
 mod query;
 mod ready;
@@ -12,6 +14,7 @@ mod reply;
 mod request;
 mod search;
 mod serve;
+mod streamed;
 mod warmup;
 
 #[cfg(test)]
@@ -54,21 +57,26 @@ pub struct AppState {
 /// The whole service as one value, ready for [`serve`].
 pub fn router(state: AppState) -> Router {
     let gate = middleware::Gate::new(&state.server, state.metrics.clone());
-    for (route, method) in [("/query", "POST"), ("/search", "POST"), ("/health", "GET")] {
+    for (route, method) in
+        [("/query", "POST"), ("/search", "POST"), ("/v1/chat/completions", "POST"), ("/health", "GET")]
+    {
         state.metrics.expect_route(route, method);
     }
     let state = Arc::new(state);
+    let (light_openai, heavy_openai) = openai::routes();
     let light = Router::new()
         .route("/", get(index::index))
         .route("/health", get(health::health))
         .route("/ready", get(ready::ready))
         .route("/health/ready", get(ready::ready))
         .route("/metrics", get(metrics::metrics))
+        .merge(light_openai)
         .with_state(state.clone());
     let heavy = Router::new()
-        .route("/query", post(query::query))
+        .route("/query", post(query::query).get(query::listen))
         .route("/search", post(search::search))
         .route("/warmup", get(warmup::warmup))
+        .merge(heavy_openai)
         .with_state(state);
     assemble(light, heavy, gate)
 }

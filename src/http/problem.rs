@@ -86,15 +86,40 @@ pub struct Problem {
     pub retry_after_seconds: Option<u32>,
     /// For `/ready` only.
     pub missing: Vec<String>,
+    /// For clients of OpenAI's API: which parameter is wrong.
+    pub param: Option<String>,
+    /// For the same: a code of theirs in place of ours.
+    pub openai_code: Option<&'static str>,
 }
 
 impl Problem {
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), cause: None, retry_after_seconds: None, missing: Vec::new() }
+        let (cause, missing) = (None, Vec::new());
+        let (param, openai_code) = (None, None);
+        Self { code, detail: detail.into(), cause, retry_after_seconds: None, missing, param, openai_code }
     }
 
     pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// A parameter of OpenAI's API with a value that cannot be taken.
+    pub fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+        let param = Some(name.to_owned());
+        Self { param, openai_code: Some("invalid_value"), ..Self::invalid(format!("{name} {reason}")) }
+    }
+
+    /// A parameter of OpenAI's API that has no meaning here and would be missed.
+    pub fn unsupported(name: &str) -> Self {
+        let detail = format!("Unsupported parameter: '{name}' is not supported with this model.");
+        let param = Some(name.to_owned());
+        Self { param, openai_code: Some("unsupported_parameter"), ..Self::invalid(detail) }
+    }
+
+    /// A model of OpenAI's API that is not here.
+    pub fn no_model(detail: String) -> Self {
+        let param = Some("model".to_owned());
+        Self { param, openai_code: Some("model_not_found"), ..Self::new(Code::NotFound, detail) }
     }
 
     pub fn overloaded() -> Self {
@@ -128,10 +153,10 @@ impl Problem {
         Self { cause, ..Self::new(Code::Internal, detail) }
     }
 
-    /// Writes the body. `Allow` and the like, set by whoever refused, are kept.
-    pub fn write_into(&self, response: &mut Response, trace_id: TraceId) {
+    /// What the caller reads.
+    pub fn members(&self, trace_id: TraceId) -> impl Serialize {
         let (status, code, title) = self.code.row();
-        let body = Members {
+        Members {
             kind: format!("urn:rag-api:problem:{code}"),
             title,
             status: status.as_u16(),
@@ -139,15 +164,50 @@ impl Problem {
             code,
             trace_id: trace_id.to_string(),
             missing: &self.missing,
+        }
+    }
+
+    /// The same as OpenAI's clients read it.
+    pub fn openai_members(&self) -> serde_json::Value {
+        let kind = match self.code.status().as_u16() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
         };
+        let code = self.openai_code.unwrap_or(self.code.as_str());
+        let error = serde_json::json!({
+            "message": shortened(&self.detail), "type": kind, "param": self.param, "code": code
+        });
+        serde_json::json!({ "error": error })
+    }
+
+    /// Writes the body. `Allow` and the like, set by whoever refused, are kept.
+    pub fn write_into(&self, response: &mut Response, trace_id: TraceId) {
+        let body = serde_json::to_vec(&self.members(trace_id)).unwrap_or_default();
+        self.write(response, self.code.status(), "application/problem+json", body);
+    }
+
+    /// As `write_into`, for clients of OpenAI's API: what they got wrong is a 400 there.
+    pub fn write_openai(&self, response: &mut Response) {
+        let status = match self.code {
+            Code::InvalidRequest => StatusCode::BAD_REQUEST,
+            code => code.status(),
+        };
+        let body = self.openai_members().to_string().into_bytes();
+        self.write(response, status, "application/json", body);
+    }
+
+    fn write(&self, response: &mut Response, status: StatusCode, kind: &'static str, body: Vec<u8>) {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        *response.body_mut() = Body::from(serde_json::to_vec(&body).unwrap_or_default());
+        *response.body_mut() = Body::from(body);
     }
 }
 
@@ -182,10 +242,14 @@ impl From<RagError> for Problem {
             RagError::Retrieval(_) => {
                 (Code::RetrievalUnavailable, "the index could not be searched; try again later")
             }
-            RagError::Generation(_) => (
-                Code::GenerationFailed,
-                "the language model could not be reached or refused; try again later",
-            ),
+            RagError::Generation(_) => {
+                (Code::GenerationFailed, "the language model broke off its answer; try again later")
+            }
+            RagError::TextTooLong { index, tokens, limit } => {
+                let reason = format!("holds {tokens} tokens, at most {limit} are read; cut it into pieces");
+                return Self::parameter(&format!("input[{index}]"), reason);
+            }
+            RagError::TooSlow(_) => (Code::Timeout, "the answer took too long and was broken off"),
         };
         Self { cause: Some(error.to_string()), ..Self::new(code, detail) }
     }

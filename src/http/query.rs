@@ -1,32 +1,57 @@
-//! `POST /query`: an answer with its passages and citations.
+//! `/query`: an answer with its passages and citations, whole or as it grows.
 
 use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::State,
-    http::{HeaderMap, header},
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
 
-use super::{AppState, body::Strict, problem::Problem, reply::QueryReply, request::QueryRequest};
+use super::{
+    AppState,
+    body::Strict,
+    events,
+    problem::Problem,
+    reply::QueryReply,
+    request::{QueryParameters, QueryRequest},
+};
 use crate::{domain::Question, telemetry::TraceId};
 
+/// `stream` decides; without it the `Accept` header.
 pub async fn query(
     State(state): State<Arc<AppState>>,
     Extension(trace_id): Extension<TraceId>,
     headers: HeaderMap,
     Strict(request): Strict<QueryRequest>,
-) -> Result<QueryReply, Problem> {
-    if wants_events(&headers) {
-        return Err(Problem::invalid(
-            "Accept: text/event-stream is not available yet; send Accept: application/json",
-        ));
-    }
+) -> Result<Response, Problem> {
+    let stream = request.stream().unwrap_or_else(|| wants_events(&headers));
     let query = request.parse()?;
     note_question(&query.question);
+    if stream {
+        return events::reply(state.rag.stream(query), trace_id).await;
+    }
     let answered = state.rag.answer(&query).await?;
-    Ok(QueryReply::new(answered, trace_id))
+    Ok(QueryReply::new(answered, trace_id).into_response())
+}
+
+/// For EventSource, which can only GET; always a stream. When it connects again after an answer was
+/// complete, it is told to leave it at that: it would ask the same question for ever.
+pub async fn listen(
+    State(state): State<Arc<AppState>>,
+    Extension(trace_id): Extension<TraceId>,
+    headers: HeaderMap,
+    parameters: Result<Query<QueryParameters>, QueryRejection>,
+) -> Result<Response, Problem> {
+    if headers.contains_key("last-event-id") {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let Query(parameters) = parameters.map_err(|error| Problem::invalid(error.body_text()))?;
+    let query = parameters.parse()?;
+    note_question(&query.question);
+    events::reply(state.rag.stream(query), trace_id).await
 }
 
 /// Puts hash and length of the question on the request's span, and so on its log lines: enough to

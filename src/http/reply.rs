@@ -21,6 +21,13 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub struct QueryReply {
     answer: String,
     contexts: Vec<ContextFields>,
+    #[serde(flatten)]
+    tail: AnswerTail,
+}
+
+/// What is known of an answer only when it is complete.
+#[derive(Serialize)]
+pub struct AnswerTail {
     citations: Vec<CitationFields>,
     metadata: AnswerMetadata,
 }
@@ -32,7 +39,7 @@ pub struct SearchReply {
 }
 
 #[derive(Serialize)]
-struct ContextFields {
+pub struct ContextFields {
     id: String,
     source: String,
     /// An `f32` written with the digits of an `f64`, as Azure AI Search writes scores.
@@ -58,6 +65,9 @@ struct CitationFields {
 #[derive(Serialize)]
 struct AnswerMetadata {
     mode: &'static str,
+    /// Why an extractive answer is no generated one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     grounded: bool,
     model: Option<String>,
     finish_reason: Option<String>,
@@ -77,6 +87,7 @@ struct SearchMetadata {
 #[derive(Serialize)]
 struct UsageFields {
     input_tokens: u64,
+    cached_input_tokens: u64,
     output_tokens: u64,
     total_tokens: u64,
     cost_usd: Option<f64>,
@@ -92,12 +103,25 @@ struct Milliseconds {
 }
 
 impl QueryReply {
-    pub fn new(answered: Answered, trace_id: TraceId) -> Self {
-        let Answered { answer, timings, index_version } = answered;
-        let citations = citations(&answer);
+    pub fn new(mut answered: Answered, trace_id: TraceId) -> Self {
+        let answer = std::mem::take(&mut answered.answer.text);
+        let contexts = answered.answer.contexts.clone();
         Self {
+            answer,
+            contexts: contexts.into_iter().map(ContextFields::from).collect(),
+            tail: AnswerTail::new(answered, trace_id),
+        }
+    }
+}
+
+impl AnswerTail {
+    pub fn new(answered: Answered, trace_id: TraceId) -> Self {
+        let Answered { answer, timings, index_version, reason } = answered;
+        Self {
+            citations: citations(&answer),
             metadata: AnswerMetadata {
                 mode: if answer.model.is_some() { "generative" } else { "extractive" },
+                reason,
                 grounded: answer.grounding.is_grounded(),
                 model: answer.model,
                 finish_reason: answer.finish_reason,
@@ -106,16 +130,13 @@ impl QueryReply {
                 usage: answer.usage.map(UsageFields::from),
                 timings_ms: Milliseconds::of_answer(&timings),
             },
-            answer: answer.text,
-            contexts: answer.contexts.into_iter().map(ContextFields::from).collect(),
-            citations,
         }
     }
 }
 
 impl IntoResponse for QueryReply {
     fn into_response(self) -> Response {
-        ([(SERVER_TIMING, self.metadata.timings_ms.header())], Json(self)).into_response()
+        ([(SERVER_TIMING, self.tail.metadata.timings_ms.header())], Json(self)).into_response()
     }
 }
 
@@ -173,6 +194,7 @@ impl From<Usage> for UsageFields {
     fn from(usage: Usage) -> Self {
         Self {
             input_tokens: usage.input_tokens,
+            cached_input_tokens: usage.cached_input_tokens,
             output_tokens: usage.output_tokens,
             total_tokens: usage.total_tokens,
             cost_usd: usage.cost_usd,
@@ -251,10 +273,11 @@ mod tests {
             grounding: Grounding::Cited(vec![citation(0), citation(9)]),
             model: None,
             finish_reason: None,
-            usage: Some(Usage { input_tokens: 1, output_tokens: 2, total_tokens: 3, cost_usd: None }),
+            usage: Some(Usage { input_tokens: 1, output_tokens: 2, total_tokens: 3, ..Usage::default() }),
         };
         let trace_id = TraceId::random();
-        let answered = Answered { answer, timings: timings(), index_version: "v7".into() };
+        let answered =
+            Answered { answer, timings: timings(), index_version: "v7".into(), reason: Some("llm_timeout") };
         let reply = serde_json::to_value(QueryReply::new(answered, trace_id)).unwrap();
         let expected = json!({
             "answer": "Tea is hot.[1]",
@@ -267,9 +290,9 @@ mod tests {
                 "quote": "Tea is hot", "start": 0, "end": 10, "verdict": "supported"
             }],
             "metadata": {
-                "mode": "extractive", "grounded": true, "model": null, "finish_reason": null,
+                "mode": "extractive", "reason": "llm_timeout", "grounded": true, "model": null, "finish_reason": null,
                 "trace_id": trace_id.to_string(), "index_version": "v7",
-                "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "cost_usd": null},
+                "usage": {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 2, "total_tokens": 3, "cost_usd": null},
                 "timings_ms": {"embed": 9.0, "search": 1.235, "generate": 0.0, "total": 11.0}
             }
         });

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 use crate::{
-    domain::{Filter, History, PageRange, Question, Role, SearchMode, TopK, Turn, VectorWeight},
+    domain::{Filter, History, PageRange, Question, Role, Sampling, SearchMode, TopK, Turn, VectorWeight},
     rag::Query,
 };
 
@@ -45,7 +45,7 @@ pub struct QueryRequest {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FilterFields {
+pub struct FilterFields {
     #[serde(default)]
     source: Option<Vec<String>>,
     #[serde(default)]
@@ -80,12 +80,12 @@ enum RoleField {
 }
 
 impl QueryRequest {
+    /// `None`: the caller leaves it to the `Accept` header.
+    pub fn stream(&self) -> Option<bool> {
+        self.stream
+    }
+
     pub fn parse(self) -> Result<Query, Problem> {
-        if self.stream == Some(true) {
-            return Err(Problem::invalid(
-                "stream: server-sent events are not available yet; leave stream out or set it to false",
-            ));
-        }
         let Self { question, top_k, mode, vector_weight, filter, history, .. } = self;
         let query = SearchRequest { question, top_k, mode, vector_weight, filter }.parse()?;
         let turns = history.unwrap_or_default().into_iter().map(|turn| Turn {
@@ -101,15 +101,58 @@ impl QueryRequest {
 
 impl SearchRequest {
     pub fn parse(self) -> Result<Query, Problem> {
+        let Self { question, top_k, mode, vector_weight, filter } = self;
+        RetrievalFields { top_k, mode, vector_weight, filter }.parse(Question::parse(&question)?)
+    }
+}
+
+/// What may be said of retrieval, wherever the question stands.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct RetrievalFields {
+    #[serde(default)]
+    top_k: Option<i64>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    vector_weight: Option<f64>,
+    #[serde(default)]
+    filter: Option<FilterFields>,
+}
+
+impl RetrievalFields {
+    pub fn parse(self, question: Question) -> Result<Query, Problem> {
         Ok(Query {
-            question: Question::parse(&self.question)?,
+            question,
             // A negative number is out of range like any other, so it gets the same words.
             top_k: self.top_k.map_or(Ok(TopK::default()), |k| TopK::parse(u64::try_from(k).unwrap_or(0)))?,
             mode: self.mode.map_or(Ok(SearchMode::default()), |mode| mode.parse())?,
             vector_weight: self.vector_weight.map(VectorWeight::parse).transpose()?,
             filter: self.filter.map_or(Ok(Filter::default()), FilterFields::parse)?,
             history: History::default(),
+            instructions: None,
+            sampling: Sampling::default(),
         })
+    }
+}
+
+/// `GET /query`, which a browser's EventSource can ask: what fits an address.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryParameters {
+    question: String,
+    #[serde(default)]
+    top_k: Option<i64>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    vector_weight: Option<f64>,
+}
+
+impl QueryParameters {
+    pub fn parse(self) -> Result<Query, Problem> {
+        let Self { question, top_k, mode, vector_weight } = self;
+        SearchRequest { question, top_k, mode, vector_weight, filter: None }.parse()
     }
 }
 
@@ -177,7 +220,7 @@ mod tests {
             (r#"{"question": "q", "filter": {"page_number": {"min": "a"}}}"#, "filter.page_number.min"),
             (r#"{"question": "q", "filter": {"page_number": {"min": 3, "max": 2}}}"#, "filter.page_number"),
             (r#"{"question": "q", "history": [{"role": "system", "content": "c"}]}"#, "history[0].role"),
-            (r#"{"question": "q", "stream": true}"#, "stream"),
+            (r#"{"question": "q", "stream": "yes"}"#, "stream"),
             (r#"{"question": "q", "question": "r"}"#, "question"),
             (r#"["question"]"#, "object"),
             (r#""question""#, "object"),

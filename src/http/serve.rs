@@ -14,11 +14,14 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+use tokio_io_timeout::TimeoutStream;
 
 /// From the connection's or the last reply's end to the end of the next head: both the patience
 /// with slow senders and the life of an idle connection. Longer than the usual 60 s of load
 /// balancers, which would else send into a connection that is just being closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// A reader that takes nothing for so long is gone, whatever its connection says.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Heads above it are answered 431.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
@@ -86,6 +89,8 @@ async fn connection(
 ) {
     // Replies are written whole; waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     // HTTP/1.1 alone: reading the version of an unencrypted connection has no timeout.
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder
@@ -95,7 +100,8 @@ async fn connection(
         .max_buf_size(MAX_HEAD_BYTES)
         // A client that goes away must end its request, so an end of input counts as gone.
         .half_close(false);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection =
+        builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         outcome = connection.as_mut() => return note(outcome.err()),

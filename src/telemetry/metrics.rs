@@ -40,6 +40,7 @@ struct Series {
     search_seconds: HistogramVec,
     embedding_seconds: Histogram,
     llm_seconds: Histogram,
+    first_token_seconds: Histogram,
     llm_tokens: IntCounterVec,
     llm_cost: CounterVec,
     llm_requests: IntCounterVec,
@@ -100,6 +101,11 @@ impl Metrics {
             llm_seconds: make.histogram(
                 "llm_duration_seconds",
                 "Time of the LLM request, retries included.",
+                &BUCKETS,
+            )?,
+            first_token_seconds: make.histogram(
+                "llm_first_token_seconds",
+                "Time from a streamed LLM request to its first words.",
                 &BUCKETS,
             )?,
             llm_cost: make.amounts(
@@ -231,6 +237,10 @@ impl Metrics {
         self.0.llm_seconds.observe(took.as_secs_f64());
     }
 
+    pub fn observe_first_token(&self, waited: Duration) {
+        self.0.first_token_seconds.observe(waited.as_secs_f64());
+    }
+
     pub fn count_llm_tokens(&self, input: u64, output: u64) {
         self.0.llm_tokens.with_label_values(&["input", &self.0.model]).inc_by(input);
         self.0.llm_tokens.with_label_values(&["output", &self.0.model]).inc_by(output);
@@ -339,7 +349,8 @@ mod tests {
         metrics.observe_embedding(Duration::from_millis(9));
         metrics.observe_llm(Duration::from_secs(4));
         metrics.count_llm_tokens(10, 5);
-        let outcome = Outcome { mode: "extractive", grounded: true, evidence: true, verdicts: [2, 1, 0] };
+        let outcome =
+            Outcome { mode: "extractive", reason: None, grounded: true, evidence: true, verdicts: [2, 1, 0] };
         metrics.count_answer(&outcome);
         metrics.count_answer(&Outcome { evidence: false, grounded: false, verdicts: [0; 3], ..outcome });
         metrics.add_llm_cost(0.25);

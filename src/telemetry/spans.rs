@@ -88,7 +88,8 @@ pub fn answer(mode: &'static str, top_k: usize) -> Span {
         "rag.citations.supported" = Empty,
         "rag.citations.weak" = Empty,
         "rag.citations.unsupported" = Empty,
-        "rag.llm_failed" = Empty,
+        "rag.reason" = Empty,
+        "rag.cancelled" = Empty,
         "error.type" = Empty,
         "error.message" = Empty,
         "otel.status_description" = Empty,
@@ -99,6 +100,8 @@ pub fn answer(mode: &'static str, top_k: usize) -> Span {
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
     pub mode: &'static str,
+    /// Why an extractive answer is no generated one.
+    pub reason: Option<&'static str>,
     pub grounded: bool,
     /// Something similar enough was found.
     pub evidence: bool,
@@ -109,11 +112,17 @@ pub struct Outcome {
 pub fn answered(span: &Span, outcome: Outcome) {
     let [supported, weak, unsupported] = outcome.verdicts.map(size);
     span.record("rag.mode", outcome.mode);
+    span.record("rag.reason", outcome.reason);
     span.record("rag.grounded", outcome.grounded);
     span.record("rag.evidence", outcome.evidence);
     span.record("rag.citations.supported", supported);
     span.record("rag.citations.weak", weak);
     span.record("rag.citations.unsupported", unsupported);
+}
+
+/// Nobody waits for the answer any more.
+pub fn cancelled(span: &Span) {
+    span.record("rag.cancelled", true);
 }
 
 /// Texts on their way through the model; `name` is `embed.query`, `embed.sentences` or `embed.passages`.
@@ -198,6 +207,7 @@ pub fn chat(model: &str) -> Span {
         "gen_ai.usage.input_tokens" = Empty,
         "gen_ai.usage.output_tokens" = Empty,
         "gen_ai.usage.cost_usd" = Empty,
+        "gen_ai.response.time_to_first_chunk" = Empty,
         "upstream.status_code" = Empty,
         "upstream.retries" = Empty,
         "error.type" = Empty,
@@ -230,6 +240,11 @@ pub fn completed(span: &Span, completed: Completed<'_>) {
     if let Some(cost) = completed.cost_usd {
         span.record("gen_ai.usage.cost_usd", cost);
     }
+}
+
+/// How long a stream's first words took, in seconds, as OpenTelemetry counts them.
+pub fn first_token(span: &Span, waited: Duration) {
+    span.record("gen_ai.response.time_to_first_chunk", waited.as_secs_f64());
 }
 
 /// A run of an ingestion.

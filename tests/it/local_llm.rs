@@ -11,12 +11,12 @@ use std::{
 };
 
 use rag_api::{
-    config::LlmConfig,
+    config::{LlmAuth, LlmConfig},
     domain::{Grounding, History, Hit},
     generation::{LlmError, OpenAi, generative},
 };
 
-use crate::passages::{hit, llm, question};
+use crate::passages::{asked, hit, llm, metrics, question};
 
 const KEY: &str = "sk-local";
 
@@ -108,14 +108,14 @@ async fn a_real_server_answers_refuses_and_is_limited() {
         max_retries: 0,
         ..llm(server.base_url.clone(), KEY)
     };
-    let client = OpenAi::new(&config).unwrap();
+    let client = OpenAi::new(&config, metrics()).unwrap();
     let hits = [
         hit("handbook.pdf", "Full-time employees receive 25 days of annual leave. Ask your manager first."),
         hit("food.md", "Lunch is free on Fridays."),
     ];
     let ask = question("How many days of annual leave do employees receive?");
 
-    let answer = generative(&client, &ask, &History::default(), &hits, deadline()).await.unwrap();
+    let answer = generative(&client, asked(&ask, &History::default()), &hits, deadline()).await.unwrap();
     let usage = answer.usage.expect("the server counts tokens");
     assert!(usage.input_tokens > 100 && (1..=40).contains(&usage.output_tokens), "{usage:?}");
     assert_eq!(usage.total_tokens, usage.input_tokens + usage.output_tokens);
@@ -129,15 +129,18 @@ async fn a_real_server_answers_refuses_and_is_limited() {
         Grounding::NoEvidence => panic!("a model was asked"),
     }
 
-    let wrong =
-        OpenAi::new(&LlmConfig { api_key: Some("sk-other".to_owned().into()), ..config.clone() }).unwrap();
-    let refused = generative(&wrong, &ask, &History::default(), &hits, deadline()).await;
+    let wrong = OpenAi::new(
+        &LlmConfig { auth: LlmAuth::Bearer("sk-other".to_owned().into()), ..config.clone() },
+        metrics(),
+    )
+    .unwrap();
+    let refused = generative(&wrong, asked(&ask, &History::default()), &hits, deadline()).await;
     assert_eq!(refused, Err(LlmError::Unauthorized { status: 401 }));
 
     // Three passages of some 3,000 tokens do not fit into a slot of 4,096, one of them does.
     let long = "The pump is opened and then it is closed again. ".repeat(260);
     let giants: Vec<Hit> = (0..3).map(|i| hit(&format!("{i}.md"), &long)).collect();
-    let short = OpenAi::new(&LlmConfig { max_output_tokens: Some(4), ..config }).unwrap();
-    let answer = generative(&short, &ask, &History::default(), &giants, deadline()).await.unwrap();
+    let short = OpenAi::new(&LlmConfig { max_output_tokens: Some(4), ..config }, metrics()).unwrap();
+    let answer = generative(&short, asked(&ask, &History::default()), &giants, deadline()).await.unwrap();
     assert_eq!(answer.contexts.len(), 1);
 }

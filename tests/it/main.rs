@@ -38,6 +38,7 @@ mod openai_server;
 mod openai_wire;
 mod passages;
 mod same_order;
+mod streams;
 mod support;
 mod telemetry_agent;
 mod telemetry_away;

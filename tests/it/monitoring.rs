@@ -147,7 +147,13 @@ fn series() -> BTreeMap<String, BTreeSet<String>> {
     metrics.count_llm_request("ok");
     metrics.count_error("chat", "Throttled");
     let verdicts = [1, 1, 1];
-    metrics.count_answer(&Outcome { mode: "generative", grounded: true, evidence: false, verdicts });
+    metrics.count_answer(&Outcome {
+        mode: "generative",
+        reason: None,
+        grounded: true,
+        evidence: false,
+        verdicts,
+    });
     metrics.count_ingestion(&Ingested {
         files: 3,
         unchanged: 1,

@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use rag_api::{
-    config::{LlmConfig, LlmPrices},
+    config::{LlmAuth, LlmConfig, PriceTable},
     domain::{Grounding, History, Hit, Role, Turn, Verdict},
-    generation::{LlmError, OpenAi, generative},
+    generation::{Form, LlmError, OpenAi, generative},
 };
 use serde_json::json;
 
 use crate::{
     openai_server::{KEY, Reply, Server, ask, messages, soon, success},
-    passages::{hit, llm, question},
+    passages::{asked, hit, llm, metrics, question},
 };
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn the_request_is_exactly_this_and_the_answer_is_checked() {
         config.max_output_tokens = Some(500);
         config.reasoning_effort = Some("low".into());
         config.verbosity = Some("low".into());
-        config.prices = Some(LlmPrices { input: 2.0, output: 10.0 });
+        config.prices = PriceTable::parse("test-model=2/1/10").unwrap();
     });
     let history = History::parse(vec![
         Turn { role: Role::User, content: "Hi".into() },
@@ -30,7 +30,8 @@ async fn the_request_is_exactly_this_and_the_answer_is_checked() {
     ])
     .unwrap();
     let hits = [hit("handbook.pdf", "All employees get 25 days of annual leave. Lunch is free.")];
-    let answer = generative(&client, &question("How many days?"), &history, &hits, soon()).await.unwrap();
+    let answer =
+        generative(&client, asked(&question("How many days?"), &history), &hits, soon()).await.unwrap();
 
     assert_eq!(answer.text, "Employees get 25 days of leave [1]. See [1] and.");
     assert_eq!(
@@ -73,7 +74,7 @@ async fn the_request_is_exactly_this_and_the_answer_is_checked() {
 #[tokio::test]
 async fn only_what_is_configured_is_sent_and_the_smallest_reply_is_enough() {
     let server = Server::start([Reply::new(200, r#"{"choices":[{"message":{"content":"Yes."}}]}"#)]).await;
-    let client = server.client(|config| config.api_key = None);
+    let client = server.client(|config| config.auth = LlmAuth::None);
     let answer = ask(&client, &[hit("a.md", "Text.")]).await.unwrap();
     assert_eq!((answer.text.as_str(), &answer.grounding), ("Yes.", &Grounding::Uncited));
     assert_eq!(
@@ -90,7 +91,7 @@ async fn retry_after_is_honoured_without_hammering() {
     for (name, value, least) in [("retry-after", "1", 1_000), ("retry-after-ms", "300", 300)] {
         let limited = Reply::json(429, json!({"error": {"code": "429", "message": "slow down"}}));
         let server = Server::start([limited.header(name, value), success("Yes.")]).await;
-        let completion = server.client(|_| {}).complete(&messages(), soon()).await.unwrap();
+        let completion = server.client(|_| {}).complete(&messages(), Form::Text, soon()).await.unwrap();
         assert_eq!(completion.text, "Yes.");
         let seen = server.seen.lock().unwrap();
         assert_eq!(seen.len(), 2);
@@ -117,7 +118,7 @@ async fn waits_that_are_too_long_or_pointless_end_the_request_at_once() {
     ] {
         let server = Server::start([reply]).await;
         let begun = Instant::now();
-        assert_eq!(server.client(|_| {}).complete(&messages(), soon()).await, Err(expected));
+        assert_eq!(server.client(|_| {}).complete(&messages(), Form::Text, soon()).await, Err(expected));
         assert!(begun.elapsed() < Duration::from_millis(500));
         assert_eq!(server.count(), 1);
     }
@@ -127,7 +128,7 @@ async fn waits_that_are_too_long_or_pointless_end_the_request_at_once() {
 async fn failing_servers_are_asked_as_often_as_configured() {
     let broken = Reply::new(500, "<html>sk-upstream</html>").header("content-type", "text/html");
     let server = Server::start([broken]).await;
-    let error = server.client(|_| {}).complete(&messages(), soon()).await.unwrap_err();
+    let error = server.client(|_| {}).complete(&messages(), Form::Text, soon()).await.unwrap_err();
     assert_eq!(error, LlmError::Unavailable { reason: "500".into() });
     assert!(!error.to_string().contains("sk-"));
     let seen = server.seen.lock().unwrap();
@@ -148,7 +149,7 @@ async fn what_will_not_pass_is_asked_once() {
         let message = format!("Incorrect API key provided: {KEY}");
         let server =
             Server::start([Reply::json(status, json!({"error": {"code": code, "message": message}}))]).await;
-        let error = server.client(|_| {}).complete(&messages(), soon()).await.unwrap_err();
+        let error = server.client(|_| {}).complete(&messages(), Form::Text, soon()).await.unwrap_err();
         assert_eq!(error, expected);
         assert!(!format!("{error} {error:?}").contains(KEY));
         assert_eq!(server.count(), 1, "{status}");
@@ -160,15 +161,18 @@ async fn silence_ends_at_the_timeout_of_a_try_and_at_the_deadline() {
     let silent = Reply { delay: Duration::from_secs(30), ..success("late") };
     let server = Server::start([silent.clone(), success("Yes.")]).await;
     let client = server.client(|config| config.timeout = Duration::from_millis(300));
-    assert_eq!(client.complete(&messages(), soon()).await.unwrap().text, "Yes.");
+    assert_eq!(client.complete(&messages(), Form::Text, soon()).await.unwrap().text, "Yes.");
     assert_eq!(server.count(), 2);
 
     let server = Server::start([silent]).await;
     let begun = Instant::now();
     let deadline = begun + Duration::from_millis(400);
-    assert_eq!(server.client(|_| {}).complete(&messages(), deadline).await, Err(LlmError::Timeout));
+    assert_eq!(
+        server.client(|_| {}).complete(&messages(), Form::Text, deadline).await,
+        Err(LlmError::Timeout)
+    );
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    assert_eq!(server.client(|_| {}).complete(&messages(), begun).await, Err(LlmError::Timeout));
+    assert_eq!(server.client(|_| {}).complete(&messages(), Form::Text, begun).await, Err(LlmError::Timeout));
 }
 
 #[tokio::test]
@@ -177,7 +181,8 @@ async fn nobody_there_is_unavailable() {
     let config =
         LlmConfig { max_retries: 1, ..llm(format!("http://{}", listener.local_addr().unwrap()), KEY) };
     drop(listener);
-    let error = OpenAi::new(&config).unwrap().complete(&messages(), soon()).await.unwrap_err();
+    let error =
+        OpenAi::new(&config, metrics()).unwrap().complete(&messages(), Form::Text, soon()).await.unwrap_err();
     assert_eq!(error, LlmError::Unavailable { reason: "no connection".into() });
 }
 
@@ -195,12 +200,12 @@ async fn rubbish_is_malformed_and_not_asked_for_again() {
         (r#"{"choices":[{"message":{"content":""},"finish_reason":"length"}]}"#, Err(LlmError::OutOfTokens)),
     ] {
         let server = Server::start([Reply::new(200, body)]).await;
-        assert_eq!(server.client(|_| {}).complete(&messages(), soon()).await, expected, "{body}");
+        assert_eq!(server.client(|_| {}).complete(&messages(), Form::Text, soon()).await, expected, "{body}");
         assert_eq!(server.count(), 1, "{body}");
     }
     let odd = success("Yes.").header("content-type", "text/plain; charset=latin-9");
     let server = Server::start([odd]).await;
-    assert_eq!(server.client(|_| {}).complete(&messages(), soon()).await.unwrap().text, "Yes.");
+    assert_eq!(server.client(|_| {}).complete(&messages(), Form::Text, soon()).await.unwrap().text, "Yes.");
 }
 
 #[tokio::test]
@@ -215,7 +220,8 @@ async fn a_reply_that_breaks_off_is_asked_for_again() {
             let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"choices\":[").await;
         }
     });
-    let error = OpenAi::new(&config).unwrap().complete(&messages(), soon()).await.unwrap_err();
+    let error =
+        OpenAi::new(&config, metrics()).unwrap().complete(&messages(), Form::Text, soon()).await.unwrap_err();
     assert_eq!(error, LlmError::Unavailable { reason: "the reply broke off".into() });
     accepted.await.unwrap();
 }
@@ -223,7 +229,7 @@ async fn a_reply_that_breaks_off_is_asked_for_again() {
 #[tokio::test]
 async fn a_huge_body_is_not_read_to_its_end() {
     let server = Server::start([Reply::new(200, vec![b' '; 9 << 20])]).await;
-    let error = server.client(|_| {}).complete(&messages(), soon()).await.unwrap_err();
+    let error = server.client(|_| {}).complete(&messages(), Form::Text, soon()).await.unwrap_err();
     assert_eq!(error, LlmError::Malformed { reason: "it is larger than 8 MiB" });
 }
 
@@ -231,7 +237,7 @@ async fn a_huge_body_is_not_read_to_its_end() {
 async fn redirects_are_not_followed_and_carry_no_key_away() {
     let other = Server::start([success("stolen")]).await;
     let server = Server::start([Reply::new(307, "").header("location", other.url.clone())]).await;
-    let error = server.client(|_| {}).complete(&messages(), soon()).await.unwrap_err();
+    let error = server.client(|_| {}).complete(&messages(), Form::Text, soon()).await.unwrap_err();
     assert!(matches!(&error, LlmError::Rejected { reason } if reason.contains("redirect")), "{error}");
     assert_eq!((server.count(), other.count()), (1, 0));
 }
@@ -255,8 +261,8 @@ async fn refused_parameters_are_left_out_and_that_is_remembered() {
         config.verbosity = Some("low".into());
         config.max_retries = 0;
     });
-    assert_eq!(client.complete(&messages(), soon()).await.unwrap().text, "Yes.");
-    assert_eq!(client.clone().complete(&messages(), soon()).await.unwrap().text, "Yes.");
+    assert_eq!(client.complete(&messages(), Form::Text, soon()).await.unwrap().text, "Yes.");
+    assert_eq!(client.clone().complete(&messages(), Form::Text, soon()).await.unwrap().text, "Yes.");
     let bodies = server.bodies();
     let parameters: Vec<Vec<&str>> = bodies
         .iter()
@@ -293,7 +299,10 @@ async fn a_server_that_refuses_for_ever_is_not_asked_for_ever() {
         config.max_output_tokens = Some(9);
         config.verbosity = Some("low".into());
     });
-    assert_eq!(client.complete(&messages(), soon()).await, Err(LlmError::Rejected { reason: "400".into() }));
+    assert_eq!(
+        client.complete(&messages(), Form::Text, soon()).await,
+        Err(LlmError::Rejected { reason: "400".into() })
+    );
     assert_eq!(server.count(), 3);
 }
 
@@ -310,9 +319,10 @@ async fn refusals_and_filters_are_answers_in_the_language_of_the_question() {
         let server = Server::start([Reply::json(status, body)]).await;
         let hits = [hit("a.md", "Text.")];
         let client = server.client(|_| {});
-        let answer = generative(&client, &question("年假有多少天？"), &History::default(), &hits, soon())
-            .await
-            .unwrap();
+        let answer =
+            generative(&client, asked(&question("年假有多少天？"), &History::default()), &hits, soon())
+                .await
+                .unwrap();
         assert_eq!(answer.text, "语言模型拒绝回答这个问题。");
         assert_eq!((answer.finish_reason.as_deref(), &answer.grounding), (Some(reason), &Grounding::Uncited));
         assert_eq!(server.count(), 1);
@@ -339,9 +349,15 @@ async fn a_prompt_that_is_too_long_is_shortened_until_it_fits() {
 
 #[tokio::test]
 async fn clients_that_cannot_work_are_refused_at_the_start_without_their_secrets() {
-    let bad_key = OpenAi::new(&llm("http://localhost".into(), "sk-te\nst")).unwrap_err().to_string();
+    let bad_key =
+        OpenAi::new(&llm("http://localhost".into(), "sk-te\nst"), metrics()).unwrap_err().to_string();
     assert!(bad_key.contains("OPENAI_API_KEY") && !bad_key.contains("sk-te"), "{bad_key}");
-    assert!(OpenAi::new(&llm("http://".into(), KEY)).unwrap_err().to_string().contains("OPENAI_BASE_URL"));
-    let client = OpenAi::new(&llm("http://localhost".into(), KEY)).unwrap();
+    assert!(
+        OpenAi::new(&llm("http://".into(), KEY), metrics())
+            .unwrap_err()
+            .to_string()
+            .contains("OPENAI_BASE_URL")
+    );
+    let client = OpenAi::new(&llm("http://localhost".into(), KEY), metrics()).unwrap();
     assert!(!format!("{client:?}").contains(KEY));
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use rag_api::{
-    config::LlmConfig,
-    domain::{Chunk, ChunkId, Hit, Question},
+    config::{LlmApi, LlmAuth, LlmConfig, PriceTable},
+    domain::{Chunk, ChunkId, History, Hit, Question, Sampling},
+    generation::Asked,
+    telemetry::Metrics,
 };
 
 pub fn hit(source: &str, content: &str) -> Hit {
@@ -30,13 +32,25 @@ pub fn question(text: &str) -> Question {
 pub fn llm(base_url: String, api_key: &str) -> LlmConfig {
     LlmConfig {
         base_url,
-        api_key: Some(api_key.to_owned().into()),
+        api: LlmApi::Chat,
+        auth: LlmAuth::Bearer(api_key.to_owned().into()),
         model: "test-model".to_owned(),
         max_output_tokens: None,
+        temperature: None,
         reasoning_effort: None,
         verbosity: None,
+        structured: false,
         timeout: Duration::from_secs(5),
         max_retries: 2,
-        prices: None,
+        prices: PriceTable::default(),
     }
+}
+
+pub fn metrics() -> Metrics {
+    Metrics::new("0", "0", None).unwrap()
+}
+
+/// A question and its conversation, with nothing else said.
+pub fn asked<'a>(question: &'a Question, history: &'a History) -> Asked<'a> {
+    Asked { question, history, instructions: None, sampling: Sampling::default() }
 }

@@ -90,8 +90,7 @@ async fn the_agent_receives_every_hop_and_nobody_reads_a_secret() {
         ("OPENAI_BASE_URL", llm_url.as_str()),
         ("OPENAI_API_KEY", KEY),
         ("OPENAI_MODEL", "asked-model"),
-        ("OPENAI_PRICE_INPUT_PER_1M", "1"),
-        ("OPENAI_PRICE_OUTPUT_PER_1M", "2"),
+        ("OPENAI_PRICES", "*=1/2"),
     ]);
     let mut command = program(&index, &variables);
     command.arg("serve");

@@ -186,12 +186,8 @@ async fn a_language_model_answers_and_its_citations_are_checked() {
     ingest(dir.path());
     let base =
         llm("A question may have at most 4,000 characters [1]. It was invented on the moon [9].").await;
-    let variables = [
-        ("OPENAI_BASE_URL", base.as_str()),
-        ("OPENAI_MODEL", "fake"),
-        ("OPENAI_PRICE_INPUT_PER_1M", "1"),
-        ("OPENAI_PRICE_OUTPUT_PER_1M", "10"),
-    ];
+    let variables =
+        [("OPENAI_BASE_URL", base.as_str()), ("OPENAI_MODEL", "fake"), ("OPENAI_PRICES", "*=1/10")];
     let url = start(dir.path(), &variables).await;
     let (_, body) =
         ask(&url, "/query", json!({"question": "How many characters may a question have?"})).await;

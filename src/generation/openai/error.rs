@@ -34,9 +34,32 @@ pub enum LlmError {
     /// Out of reach or failing; another try may succeed.
     #[error("the LLM server is unavailable ({reason})")]
     Unavailable { reason: String },
+    /// It failed several times in a row, so nothing is sent for a while.
+    #[error("the LLM server failed repeatedly and is left alone for a while")]
+    CircuitOpen,
+    #[error("{reason}")]
+    NoToken { reason: String },
     /// What came back is no chat completion.
     #[error("the LLM server's reply is not a chat completion ({reason})")]
     Malformed { reason: &'static str },
+}
+
+impl LlmError {
+    /// Why an answer is extractive, as replies name it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Throttled { .. } => "llm_throttled",
+            Self::QuotaExceeded => "llm_quota_exceeded",
+            Self::Unauthorized { .. } | Self::NoToken { .. } => "llm_unauthorized",
+            Self::TooLong => "llm_context_too_small",
+            Self::Rejected { .. } | Self::Filtered => "llm_refused_request",
+            Self::OutOfTokens => "llm_out_of_tokens",
+            Self::Timeout => "llm_timeout",
+            Self::Unavailable { .. } => "llm_unavailable",
+            Self::CircuitOpen => "llm_circuit_open",
+            Self::Malformed { .. } => "llm_malformed_reply",
+        }
+    }
 }
 
 /// The fields of an error body that matter, whatever its shape: `code` may be a string, a number or

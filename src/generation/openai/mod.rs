@@ -1,7 +1,11 @@
-//! A client of OpenAI-compatible chat completions.
+//! A client of OpenAI-compatible servers: chat completions and responses, whole and streamed.
 
 mod dialect;
 mod error;
+mod events;
+mod failure;
+mod family;
+mod stream;
 mod wire;
 
 use std::{
@@ -11,24 +15,35 @@ use std::{
 };
 
 use reqwest::{
-    Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
+    Response, Url,
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use self::{dialect::Dialect, error::ErrorBody};
-pub use self::{error::LlmError, wire::Completion};
+use self::{
+    dialect::{Dialect, Parameter},
+    error::ErrorBody,
+    failure::Failure,
+    wire::Ask,
+};
+pub use self::{
+    error::LlmError,
+    stream::LlmStream,
+    wire::{Completion, Form},
+};
 use super::prompt::Message;
 use crate::{
-    config::{LlmConfig, LlmPrices},
-    domain::Usage,
-    telemetry::{spans, traceparent},
-    upstream::{Advice, bounded},
+    config::{LlmApi, LlmAuth, LlmConfig, LlmPrices},
+    domain::{Sampling, Usage},
+    telemetry::{Metrics, spans, traceparent},
+    upstream::{Advice, Breaker, BreakerState, Tokens, bounded},
 };
 
+/// The name in metrics.
+const UPSTREAM: &str = "llm";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A reply of a model is kilobytes; a larger body is no reply of a model.
 const MAX_BODY_BYTES: usize = 8 << 20;
@@ -41,14 +56,23 @@ pub enum OpenAiSetupError {
     BaseUrl,
     #[error("OPENAI_API_KEY holds characters that a header cannot carry")]
     ApiKey,
+    #[error("OPENAI_AUTH: {0}")]
+    Identity(String),
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[source] reqwest::Error),
+}
+
+/// What came back, in the form that was asked for.
+pub enum Reply {
+    Whole(Completion),
+    Growing(Box<LlmStream>),
 }
 
 /// How long [`OpenAi::reachable`] waits.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Talks to one server. Cheap to clone; clones share connections and what was learned about the server.
+/// Talks to one server. Cheap to clone; clones share connections, tokens, the breaker and what was
+/// learned about the server.
 #[derive(Clone)]
 pub struct OpenAi {
     inner: Arc<Inner>,
@@ -57,8 +81,17 @@ pub struct OpenAi {
 struct Inner {
     http: reqwest::Client,
     url: Url,
+    credential: Credential,
     config: LlmConfig,
     dialect: Dialect,
+    breaker: Breaker,
+    metrics: Metrics,
+}
+
+enum Credential {
+    None,
+    Header(HeaderName, HeaderValue),
+    Entra(Tokens),
 }
 
 impl fmt::Debug for OpenAi {
@@ -68,15 +101,9 @@ impl fmt::Debug for OpenAi {
 }
 
 impl OpenAi {
-    pub fn new(config: &LlmConfig) -> Result<Self, OpenAiSetupError> {
+    pub fn new(config: &LlmConfig, metrics: Metrics) -> Result<Self, OpenAiSetupError> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some(key) = &config.api_key {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
-                .map_err(|_| OpenAiSetupError::ApiKey)?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
         let http = reqwest::Client::builder()
             .default_headers(headers)
             .user_agent(concat!("rag-api/", env!("CARGO_PKG_VERSION")))
@@ -85,48 +112,105 @@ impl OpenAi {
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(OpenAiSetupError::Client)?;
-        let url = url_below(&config.base_url, &["chat", "completions"]).ok_or(OpenAiSetupError::BaseUrl)?;
-        Ok(Self { inner: Arc::new(Inner { http, url, config: config.clone(), dialect: Dialect::default() }) })
+        let path: &[&str] = match config.api {
+            LlmApi::Chat => &["chat", "completions"],
+            LlmApi::Responses => &["responses"],
+        };
+        metrics.expect_upstream(UPSTREAM);
+        let inner = Inner {
+            http,
+            url: url_below(&config.base_url, path).ok_or(OpenAiSetupError::BaseUrl)?,
+            credential: Credential::new(&config.auth)?,
+            config: config.clone(),
+            dialect: Dialect::new(config),
+            breaker: Breaker::default(),
+            metrics,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Asks for one completion. Tries again after passing failures as often as configured, and never
-    /// goes on past `deadline`.
-    pub async fn complete(&self, messages: &[Message], deadline: Instant) -> Result<Completion, LlmError> {
+    /// Asks for one completion; see [`OpenAi::ask`].
+    pub async fn complete(
+        &self,
+        messages: &[Message],
+        form: Form,
+        deadline: Instant,
+    ) -> Result<Completion, LlmError> {
+        match self.ask(messages, form, Sampling::default(), deadline).await? {
+            Reply::Whole(completion) => Ok(completion),
+            Reply::Growing(_) => Err(LlmError::Malformed { reason: "it is a stream" }),
+        }
+    }
+
+    /// Tries again after passing failures as often as configured, and never goes on past `deadline`. A stream
+    /// is returned with its first words, and is not tried again after them; it ends by `deadline`, and before
+    /// it after a silence as long as a try may take.
+    pub async fn ask(
+        &self,
+        messages: &[Message],
+        form: Form,
+        sampling: Sampling,
+        deadline: Instant,
+    ) -> Result<Reply, LlmError> {
         let span = spans::chat(self.model());
-        let result = self.tries(messages, deadline).instrument(span.clone()).await;
+        let started = Instant::now();
+        let result = self.tries(messages, form, sampling, deadline).instrument(span.clone()).await;
         match &result {
-            Ok(completion) => {
-                let usage = completion.usage.map(|usage| self.priced(usage));
-                let completed = spans::Completed {
-                    model: completion.model.as_deref(),
-                    finish_reason: completion.finish_reason.as_deref(),
-                    tokens: usage.map(|usage| (usage.input_tokens, usage.output_tokens)),
-                    cost_usd: usage.and_then(|usage| usage.cost_usd),
-                };
-                spans::completed(&span, completed);
+            Ok(Reply::Whole(completion)) => {
+                self.inner.breaker.succeeded();
+                self.completed(&span, completion);
+            }
+            Ok(Reply::Growing(_)) => {
+                spans::first_token(&span, started.elapsed());
+                self.inner.metrics.observe_first_token(started.elapsed());
             }
             Err(error) => spans::failure(&span, error),
         }
         result
     }
 
-    async fn tries(&self, messages: &[Message], deadline: Instant) -> Result<Completion, LlmError> {
-        let Inner { config, dialect, .. } = &*self.inner;
+    async fn tries(
+        &self,
+        messages: &[Message],
+        form: Form,
+        sampling: Sampling,
+        deadline: Instant,
+    ) -> Result<Reply, LlmError> {
+        let Inner { config, dialect, breaker, metrics, .. } = &*self.inner;
+        let config = &LlmConfig {
+            max_output_tokens: sampling.max_output_tokens.or(config.max_output_tokens),
+            temperature: sampling.temperature.or(config.temperature),
+            ..config.clone()
+        };
         let mut retry = 0;
+        let mut plain = false;
         loop {
-            let sent = dialect.current();
-            let body = wire::request(config, messages, sent).to_string();
-            let failure = match self.attempt(body, deadline).await {
-                Ok(completion) => return Ok(completion),
-                Err(Failure { body: Some(error), .. }) if dialect.learn(config, sent, &error) => continue,
+            breaker.admit(Instant::now()).map_err(|_| LlmError::CircuitOpen)?;
+            let mut sent = dialect.current(config);
+            if plain {
+                sent = sent.without(Parameter::Schema);
+            }
+            let ask = Ask { config, messages, sent, form };
+            let failure = match self.attempt(&ask, deadline).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failure { body: Some(error), .. }) if dialect.learn(sent, &error) => continue,
+                // The model was cramped by the schema, so it is asked once more without.
+                Err(Failure { error: LlmError::Malformed { .. }, .. })
+                    if form == Form::Sentences && sent.has(Parameter::Schema) =>
+                {
+                    plain = true;
+                    continue;
+                }
                 Err(failure) => failure,
             };
+            self.inner.breaker_failed(&failure.error);
             let wait = failure.advice.delay(retry, fastrand::f64());
             let again = failure.passing && retry < config.max_retries;
             match wait.filter(|wait| again && Instant::now() + *wait < deadline) {
                 Some(wait) => {
                     retry += 1;
                     spans::upstream_retry(retry);
+                    metrics.upstream_retry(UPSTREAM);
                     tracing::warn!(retry, wait_ms = wait.as_millis() as u64, error = %failure.error, "an llm request is tried again");
                     tokio::time::sleep(wait).await;
                 }
@@ -135,13 +219,68 @@ impl OpenAi {
         }
     }
 
+    async fn attempt(&self, ask: &Ask<'_>, deadline: Instant) -> Result<Reply, Failure> {
+        let Inner { http, url, config, credential, .. } = &*self.inner;
+        let left = deadline.saturating_duration_since(Instant::now()).min(config.timeout);
+        let exchange = async {
+            let mut request =
+                http.post(url.clone()).header(CONTENT_TYPE, "application/json").body(ask.body());
+            if let Some((name, value)) = credential.header().await.map_err(Failure::lasting)? {
+                request = request.header(name, value);
+            }
+            if ask.form == Form::Stream {
+                // Compression would hold words back until a block is full.
+                request = request.header(ACCEPT_ENCODING, "identity");
+            }
+            if let Some(parent) = traceparent() {
+                request = request.header("traceparent", parent);
+            }
+            let mut response = request.send().await.map_err(|error| Failure::transport(&error))?;
+            let status = response.status().as_u16();
+            spans::upstream_status(status);
+            if response.status().is_success() {
+                return self.read(ask, response, deadline).await;
+            }
+            let advice = Advice::of(response.headers(), OffsetDateTime::now_utc());
+            // The status says enough where the body cannot be read.
+            let body = bounded(&mut response, MAX_ERROR_BYTES).await.ok().flatten().unwrap_or_default();
+            Err(Failure::refused(status, advice, ErrorBody::parse(&body)))
+        };
+        tokio::time::timeout(left, exchange)
+            .await
+            .unwrap_or_else(|_| Err(Failure::passing(LlmError::Timeout)))
+    }
+
+    async fn read(&self, ask: &Ask<'_>, mut response: Response, deadline: Instant) -> Result<Reply, Failure> {
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let streams = ask.form == Form::Stream;
+        if streams && !kind.is_some_and(|kind| kind.starts_with("application/json")) {
+            let stream = LlmStream::open(self.clone(), response, Span::current(), deadline).await?;
+            return Ok(Reply::Growing(Box::new(stream)));
+        }
+        let body = bounded(&mut response, MAX_BODY_BYTES)
+            .await
+            .map_err(|error| Failure::transport(&error))?
+            .ok_or(Failure::lasting(LlmError::Malformed { reason: "it is larger than 8 MiB" }))?;
+        let completion = ask.completion(&body).map_err(Failure::lasting)?;
+        if streams {
+            // The server cannot stream: its reply is one piece.
+            let stream = LlmStream::whole(self.clone(), completion, Span::current());
+            return Ok(Reply::Growing(Box::new(stream)));
+        }
+        Ok(Reply::Whole(completion))
+    }
+
     /// Whether the server answers and takes the key; asks for its list of models, which costs nothing.
     /// A server without such a list counts as reached.
     pub async fn reachable(&self) -> Result<(), LlmError> {
-        let Inner { http, config, .. } = &*self.inner;
+        let Inner { http, config, credential, .. } = &*self.inner;
         let url = url_below(&config.base_url, &["models"])
             .ok_or_else(|| LlmError::Rejected { reason: "OPENAI_BASE_URL is no address".into() })?;
-        let request = http.get(url).timeout(config.timeout.min(CHECK_TIMEOUT));
+        let mut request = http.get(url).timeout(config.timeout.min(CHECK_TIMEOUT));
+        if let Some((name, value)) = credential.header().await? {
+            request = request.header(name, value);
+        }
         match request.send().await {
             Err(error) if error.is_timeout() => Err(LlmError::Timeout),
             Err(_) => Err(LlmError::Unavailable { reason: "no connection".into() }),
@@ -153,12 +292,21 @@ impl OpenAi {
         }
     }
 
-    /// Usage with its price, where prices are configured: an upper bound, as cached tokens cost less.
-    pub fn priced(&self, usage: Usage) -> Usage {
-        let cost = |LlmPrices { input, output }: LlmPrices| {
-            (usage.input_tokens as f64 * input + usage.output_tokens as f64 * output) / 1e6
+    /// How requests to the server are faring.
+    pub fn breaker(&self) -> BreakerState {
+        self.inner.breaker.state()
+    }
+
+    /// Usage with its price, by the model that answered, where its prices are configured.
+    pub fn priced(&self, usage: Usage, model: Option<&str>) -> Usage {
+        let table = &self.inner.config.prices;
+        let prices = model.and_then(|model| table.of(model)).or_else(|| table.of(self.model()));
+        let cost = |LlmPrices { input, cached_input, output }: LlmPrices| {
+            let cached = usage.cached_input_tokens.min(usage.input_tokens);
+            let fresh = usage.input_tokens - cached;
+            (fresh as f64 * input + cached as f64 * cached_input + usage.output_tokens as f64 * output) / 1e6
         };
-        Usage { cost_usd: self.inner.config.prices.map(cost), ..usage }
+        Usage { cost_usd: prices.map(cost), ..usage }
     }
 
     /// The configured name, for replies that name none.
@@ -166,78 +314,63 @@ impl OpenAi {
         &self.inner.config.model
     }
 
-    async fn attempt(&self, body: String, deadline: Instant) -> Result<Completion, Failure> {
-        let Inner { http, url, config, .. } = &*self.inner;
-        let left = deadline.saturating_duration_since(Instant::now()).min(config.timeout);
-        let exchange = async {
-            let mut request = http.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-            if let Some(parent) = traceparent() {
-                request = request.header("traceparent", parent);
-            }
-            let mut response = request.send().await.map_err(|error| Failure::transport(&error))?;
-            let status = response.status().as_u16();
-            spans::upstream_status(status);
-            if response.status().is_success() {
-                let body = bounded(&mut response, MAX_BODY_BYTES)
-                    .await
-                    .map_err(|error| Failure::transport(&error))?
-                    .ok_or_else(|| {
-                        Failure::lasting(LlmError::Malformed { reason: "it is larger than 8 MiB" })
-                    })?;
-                return wire::completion(&body).map_err(Failure::lasting);
-            }
-            let advice = Advice::of(response.headers(), OffsetDateTime::now_utc());
-            // The status says enough where the body cannot be read.
-            let body = bounded(&mut response, MAX_ERROR_BYTES).await.ok().flatten().unwrap_or_default();
-            Err(Failure::refused(status, advice, ErrorBody::parse(&body)))
+    fn completed(&self, span: &Span, completion: &Completion) {
+        let usage = completion.usage.map(|usage| self.priced(usage, completion.model.as_deref()));
+        let completed = spans::Completed {
+            model: completion.model.as_deref(),
+            finish_reason: completion.finish_reason.as_deref(),
+            tokens: usage.map(|usage| (usage.input_tokens, usage.output_tokens)),
+            cost_usd: usage.and_then(|usage| usage.cost_usd),
         };
-        tokio::time::timeout(left, exchange)
-            .await
-            .unwrap_or_else(|_| Err(Failure::passing(LlmError::Timeout)))
+        spans::completed(span, completed);
     }
 }
 
-/// One failed try.
-struct Failure {
-    error: LlmError,
-    /// Another try may succeed.
-    passing: bool,
-    advice: Advice,
-    /// Of a refusal that may be about parameters.
-    body: Option<Box<ErrorBody>>,
+impl Inner {
+    /// A refusal is an answer; only a server that is ill is left alone for a while.
+    fn breaker_failed(&self, error: &LlmError) {
+        match error {
+            LlmError::Unavailable { .. } | LlmError::Timeout => {
+                self.breaker.failed(Instant::now(), fastrand::f64());
+            }
+            _ => self.breaker.succeeded(),
+        }
+        self.metrics.upstream_breaker_state(UPSTREAM, self.breaker.state().as_number());
+    }
 }
 
-impl Failure {
-    fn passing(error: LlmError) -> Self {
-        Self { error, passing: true, advice: Advice::default(), body: None }
-    }
-
-    fn lasting(error: LlmError) -> Self {
-        Self {
-            passing: matches!(error, LlmError::Throttled { .. } | LlmError::Unavailable { .. }),
-            ..Self::passing(error)
+impl Credential {
+    fn new(auth: &LlmAuth) -> Result<Self, OpenAiSetupError> {
+        let header = |name: HeaderName, text: String| {
+            let mut value = HeaderValue::try_from(text).map_err(|_| OpenAiSetupError::ApiKey)?;
+            value.set_sensitive(true);
+            Ok(Self::Header(name, value))
+        };
+        match auth {
+            LlmAuth::None => Ok(Self::None),
+            LlmAuth::Bearer(key) => header(AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
+            LlmAuth::ApiKey(key) => {
+                header(HeaderName::from_static("api-key"), key.expose_secret().to_owned())
+            }
+            LlmAuth::Entra(config) => Tokens::new(config)
+                .map(Self::Entra)
+                .map_err(|error| OpenAiSetupError::Identity(error.to_string())),
         }
     }
 
-    /// The text of a transport error holds the address, which may hold a secret, so only its kind goes on.
-    fn transport(error: &reqwest::Error) -> Self {
-        let reason = match error {
-            error if error.is_timeout() => return Self::passing(LlmError::Timeout),
-            error if error.is_connect() => "no connection",
-            error if error.is_body() || error.is_decode() => "the reply broke off",
-            error if error.is_builder() => {
-                return Self::lasting(LlmError::Rejected { reason: "not a request".into() });
+    async fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, LlmError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Header(name, value) => Ok(Some((name.clone(), value.clone()))),
+            Self::Entra(tokens) => {
+                let token: SecretString =
+                    tokens.get().await.map_err(|error| LlmError::NoToken { reason: error.to_string() })?;
+                let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+                    .map_err(|_| LlmError::NoToken { reason: "it is no header".into() })?;
+                value.set_sensitive(true);
+                Ok(Some((AUTHORIZATION, value)))
             }
-            _ => "the exchange broke off",
-        };
-        Self::passing(LlmError::Unavailable { reason: reason.to_owned() })
-    }
-
-    fn refused(status: u16, advice: Advice, body: ErrorBody) -> Self {
-        let passing = advice.retries(status) && !body.is_quota();
-        let about_parameters = matches!(status, 400 | 422);
-        let kept = about_parameters.then(|| Box::new(body.clone()));
-        Self { error: body.into_error(status, advice.after), passing, advice, body: kept }
+        }
     }
 }
 
