@@ -6,19 +6,14 @@
 
 #[allow(dead_code, reason = "the server under test is another process here")]
 mod load;
+mod served;
 mod times;
 
-use std::{
-    io::{BufRead, BufReader},
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{net::TcpListener, time::Duration};
 
-use load::{Load, Outcome, bodies, model_dir, project};
+use load::{Load, Outcome, bodies};
+use served::{index_samples, serve};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_rag-api");
 const ROUNDS: usize = 3;
 const CLIENTS: [usize; 2] = [1, 8];
 
@@ -26,10 +21,7 @@ fn main() -> Outcome<()> {
     let seconds = std::env::args().skip(1).find(|argument| argument != "--bench");
     let time = Duration::from_secs(seconds.map_or(Ok(8), |text| text.parse())?.max(1));
     let index = tempfile::tempdir()?;
-    let mut ingestion = program(index.path());
-    if !ingestion.arg("ingest").arg(project().join("data")).status()?.success() {
-        return Err("data/ was not indexed".into());
-    }
+    index_samples(index.path())?;
     let (answering, hanging) = (agent(true)?, agent(false)?);
     let off = [("DD_TRACE_ENABLED", "false")];
     let on = [("DD_TRACE_AGENT_URL", answering.as_str())];
@@ -48,40 +40,6 @@ fn main() -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-/// Ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn program(index: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.env("INDEX_DIR", index).env("MODEL_DIR", model_dir()).env("LOG_FORMAT", "json");
-    command.env("HOST", "127.0.0.1").env("PORT", "0").stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-/// The server and its address, which it logs; its further lines are read and thrown away.
-fn serve(index: &Path, variables: &[(&str, &str)]) -> Outcome<(Running, String)> {
-    let mut command = program(index);
-    let mut process = command.arg("serve").envs(variables.iter().copied()).stdout(Stdio::piped()).spawn()?;
-    let mut lines = BufReader::new(process.stdout.take().ok_or("no stdout")?).lines();
-    let running = Running(process);
-    for line in lines.by_ref() {
-        let line: serde_json::Value = serde_json::from_str(&line?)?;
-        if let Some(address) = line["address"].as_str() {
-            let address = address.to_owned();
-            std::thread::spawn(move || lines.for_each(drop));
-            return Ok((running, address));
-        }
-    }
-    Err("the server did not start".into())
 }
 
 /// The address of an Agent that takes everything and says so, or that never says a word.

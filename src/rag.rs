@@ -166,7 +166,9 @@ impl Rag {
     }
 
     pub async fn search(&self, query: &Query) -> Result<Found, RagError> {
-        Ok(self.retrieve(query, query.mode != SearchMode::Keyword).await?.0)
+        let span = spans::passages(query.mode.as_str(), query.top_k.get());
+        let found = self.retrieve(query, query.mode != SearchMode::Keyword).instrument(span.clone()).await;
+        found.map(|(found, _)| found).inspect_err(|error| spans::failure(&span, error))
     }
 
     /// Vectors of texts, which must not be longer than the model reads. Many at once give way to questions.

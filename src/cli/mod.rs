@@ -12,6 +12,17 @@ macro_rules! say {
     }};
 }
 
+/// As `say!`, without an end of line and shown at once.
+macro_rules! say_on {
+    ($($text:tt)*) => {{
+        use std::io::{ErrorKind, Write};
+        let mut out = std::io::stdout();
+        if let Err(error) = write!(out, $($text)*).and_then(|()| out.flush()) {
+            std::process::exit(i32::from(error.kind() != ErrorKind::BrokenPipe));
+        }
+    }};
+}
+
 mod check;
 mod embed;
 mod emulate;

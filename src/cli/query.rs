@@ -2,11 +2,19 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
+use tracing::Instrument;
 
 use super::options::Retrieval;
-use crate::{app, config::Config, domain::Answer, http::QueryReply, telemetry::TraceId};
+use crate::{
+    app,
+    config::Config,
+    domain::Answer,
+    http::QueryReply,
+    rag::{Event, Query as Asked, Rag},
+    telemetry::{TraceId, spans},
+};
 
 /// Answer one question, with citations
 #[derive(Debug, Args)]
@@ -24,18 +32,37 @@ impl Query {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let query = self.retrieval.into_query()?;
         let rag = tokio::task::block_in_place(|| app::rag(config, app::metrics(config)?))?;
-        let answered = rag.answer(&query).await?;
+        let span = spans::command("rag-api query");
+        let trace_id = TraceId::of_root(&span);
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&QueryReply::new(answered, TraceId::random()))?);
+            let answered = rag.answer(&query).instrument(span).await?;
+            say!("{}", serde_json::to_string_pretty(&QueryReply::new(answered, trace_id))?);
         } else {
-            print(&answered.answer);
+            tell(&rag, query).instrument(span).await?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn print(answer: &Answer) {
-    say!("{}", answer.text);
+/// Prints the answer as it grows, then what it rests on.
+async fn tell(rag: &Rag, query: Asked) -> Result<()> {
+    let mut events = rag.stream(query);
+    loop {
+        match events.next().await {
+            Some(Event::Contexts(_)) => {}
+            Some(Event::Delta(text)) => say_on!("{text}"),
+            Some(Event::Done(answered)) => {
+                say!("");
+                print_citations(&answered.answer);
+                return Ok(());
+            }
+            Some(Event::Failed(error)) => return Err(error.into()),
+            None => return Err(anyhow!("the answer broke off")),
+        }
+    }
+}
+
+fn print_citations(answer: &Answer) {
     for citation in answer.grounding.citations() {
         let Some(hit) = answer.contexts.get(citation.context) else { continue };
         let page = hit.chunk.page_number.map(|page| format!(", page {page}")).unwrap_or_default();

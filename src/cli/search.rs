@@ -4,9 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use tracing::Instrument;
 
 use super::options::Retrieval;
-use crate::{app, config::Config, http::SearchReply, telemetry::TraceId};
+use crate::{
+    app,
+    config::Config,
+    http::SearchReply,
+    telemetry::{TraceId, spans},
+};
 
 /// Find passages without answering
 #[derive(Debug, Args)]
@@ -25,9 +31,11 @@ impl Search {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let query = self.retrieval.into_query()?;
         let rag = tokio::task::block_in_place(|| app::rag(config, app::metrics(config)?))?;
-        let found = rag.search(&query).await?;
+        let span = spans::command("rag-api search");
+        let trace_id = TraceId::of_root(&span);
+        let found = rag.search(&query).instrument(span).await?;
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&SearchReply::new(found, TraceId::random()))?);
+            say!("{}", serde_json::to_string_pretty(&SearchReply::new(found, trace_id))?);
             return Ok(ExitCode::SUCCESS);
         }
         for (place, hit) in (1..).zip(&found.hits) {

@@ -45,6 +45,33 @@ pub fn request(method: &str, route: &str, probe: bool) -> Span {
     )
 }
 
+/// A question asked in the terminal, `query` or `search`, from beginning to end.
+pub fn command(name: &'static str) -> Span {
+    info_span!(
+        "command",
+        "otel.name" = name,
+        "operation.name" = name,
+        "resource.name" = name,
+        "span.type" = "custom",
+        trace_id = Empty,
+    )
+}
+
+/// Passages for who wants no answer.
+pub fn passages(mode: &'static str, top_k: usize) -> Span {
+    info_span!(
+        "rag.search",
+        "operation.name" = "rag.search",
+        "resource.name" = "rag.search",
+        "span.type" = "custom",
+        "search.mode" = mode,
+        "search.top_k" = size(top_k),
+        "error.type" = Empty,
+        "error.message" = Empty,
+        "otel.status_description" = Empty,
+    )
+}
+
 /// The reply's status; from 500 on it is a failure, of the kind that the problem's code names.
 pub fn responded(span: &Span, status: u16, code: Option<&str>, cause: Option<&str>) {
     span.record("http.response.status_code", i64::from(status));

@@ -53,6 +53,13 @@ impl TraceId {
         id
     }
 
+    /// The id of the trace that begins with this span.
+    pub fn of_root(span: &Span) -> Self {
+        let id = Self::of(span).unwrap_or_else(Self::random);
+        span.record("trace_id", tracing::field::display(id));
+        id
+    }
+
     /// `None`: no tracer is installed, or it does not look at this span.
     fn of(span: &Span) -> Option<Self> {
         let context = span.context();

@@ -53,9 +53,7 @@ impl Tokens {
         let advice = match config.identity {
             Identity::Workload => "check the pod's workload identity, AZURE_CLIENT_ID and AZURE_TENANT_ID",
             Identity::Managed => "check the managed identity and AZURE_CLIENT_ID",
-            Identity::DeveloperTools => {
-                "sign in with `az login` or `azd auth login`, or set AZURE_SEARCH_API_KEY"
-            }
+            Identity::DeveloperTools => "sign in with `az login` or `azd auth login`, or set a key",
         };
         let credential = credential(config).map_err(|error| EntraError { advice, reason: reason(&error) })?;
         Ok(Self::of(credential, format!("{}/.default", config.audience), advice))

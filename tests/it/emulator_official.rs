@@ -1,23 +1,16 @@
 //! Microsoft's own client against the emulator as it is shipped.
 
 use std::{
-    fs::File,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Command, Stdio},
 };
 
-/// The server; ends with its owner.
-struct Server {
-    process: Child,
-    address: String,
-}
+use crate::programs::{Running, python};
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+struct Server {
+    process: Running,
+    address: String,
 }
 
 impl Server {
@@ -35,13 +28,13 @@ impl Server {
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { process, address: line.trim().to_owned() }
+        Self { process: Running(process), address: line.trim().to_owned() }
     }
 }
 
 #[test]
 fn the_official_client_works_against_it() {
-    let Some(python) = environment() else { return };
+    let Some(python) = python("azure-search-client", &[&["azure-search-documents==12.0.0"]]) else { return };
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure_search_client.py");
@@ -68,33 +61,7 @@ fn it_stops_in_order_on_sigterm() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Server::start(dir.path());
     assert!(server.address.starts_with("http://127.0.0.1:"), "{}", server.address);
-    let status = Command::new("kill").arg("-TERM").arg(server.process.id().to_string()).status().unwrap();
+    let status = Command::new("kill").arg("-TERM").arg(server.process.0.id().to_string()).status().unwrap();
     assert!(status.success());
-    assert_eq!(server.process.wait().unwrap().code(), Some(0));
-}
-
-/// The Python of a virtual environment that holds the client; installed once, kept under `target`.
-fn environment() -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("azure-search-client");
-    let python = dir.join("bin/python");
-    let ready = dir.join("ready");
-    // Several tests may come here at once, from several processes.
-    let lock = File::create(dir.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    if !ready.exists() {
-        let _ = std::fs::remove_dir_all(&dir);
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&dir).output();
-        if !made.is_ok_and(|output| output.status.success()) {
-            eprintln!("SKIPPED: python3 makes no virtual environment");
-            return None;
-        }
-        let pip = ["-m", "pip", "install", "--quiet", "azure-search-documents==12.0.0"];
-        let output = Command::new(&python).args(pip).output().unwrap();
-        if !output.status.success() {
-            eprintln!("SKIPPED: pip cannot install the client: {}", String::from_utf8_lossy(&output.stderr));
-            return None;
-        }
-        File::create(ready).unwrap();
-    }
-    Some(python)
+    assert_eq!(server.process.0.wait().unwrap().code(), Some(0));
 }

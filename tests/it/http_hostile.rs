@@ -65,25 +65,6 @@ async fn a_filter_and_a_history_have_bounds() {
 }
 
 #[tokio::test]
-async fn streaming_is_refused_in_both_its_forms() {
-    let app = App::start(&[]).await;
-    let body =
-        problem(app.post("/query", r#"{"question": "q", "stream": true}"#).await, 422, "invalid_request");
-    assert!(body.await["detail"].as_str().unwrap().contains("stream"));
-    let reply = app
-        .client
-        .post(app.url("/query"))
-        .header("accept", "text/event-stream")
-        .header("content-type", "application/json")
-        .body(r#"{"question": "q"}"#)
-        .send()
-        .await
-        .unwrap();
-    let body = problem(reply, 422, "invalid_request").await;
-    assert!(body["detail"].as_str().unwrap().contains("text/event-stream"));
-}
-
-#[tokio::test]
 async fn the_type_of_the_body_may_be_absent_but_not_wrong() {
     let app = App::start(&[]).await;
     let request = || app.client.post(app.url("/query")).body(r#"{"question": ""}"#);

