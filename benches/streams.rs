@@ -27,7 +27,7 @@ use axum::{
     body::{Body, Bytes},
     http::{Response, header::CONTENT_TYPE},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use load::Outcome;
 use served::{Running, index_samples, serve};
 use tokio::{

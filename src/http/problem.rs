@@ -86,17 +86,21 @@ pub struct Problem {
     pub retry_after_seconds: Option<u32>,
     /// For `/ready` only.
     pub missing: Vec<String>,
-    /// For clients of OpenAI's API: which parameter is wrong.
-    pub param: Option<String>,
-    /// For the same: a code of theirs in place of ours.
-    pub openai_code: Option<&'static str>,
+    /// For clients of OpenAI's API, who have names of their own.
+    pub openai: Option<Box<OpenAiNames>>,
+}
+
+/// What is wrong, as clients of OpenAI's API look it up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAiNames {
+    pub param: String,
+    code: &'static str,
 }
 
 impl Problem {
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        let (cause, missing) = (None, Vec::new());
-        let (param, openai_code) = (None, None);
-        Self { code, detail: detail.into(), cause, retry_after_seconds: None, missing, param, openai_code }
+        let (cause, missing, openai) = (None, Vec::new(), None);
+        Self { code, detail: detail.into(), cause, retry_after_seconds: None, missing, openai }
     }
 
     pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -105,21 +109,22 @@ impl Problem {
 
     /// A parameter of OpenAI's API with a value that cannot be taken.
     pub fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
-        let param = Some(name.to_owned());
-        Self { param, openai_code: Some("invalid_value"), ..Self::invalid(format!("{name} {reason}")) }
+        Self::invalid(format!("{name} {reason}")).named(name, "invalid_value")
     }
 
     /// A parameter of OpenAI's API that has no meaning here and would be missed.
     pub fn unsupported(name: &str) -> Self {
         let detail = format!("Unsupported parameter: '{name}' is not supported with this model.");
-        let param = Some(name.to_owned());
-        Self { param, openai_code: Some("unsupported_parameter"), ..Self::invalid(detail) }
+        Self::invalid(detail).named(name, "unsupported_parameter")
     }
 
     /// A model of OpenAI's API that is not here.
     pub fn no_model(detail: String) -> Self {
-        let param = Some("model".to_owned());
-        Self { param, openai_code: Some("model_not_found"), ..Self::new(Code::NotFound, detail) }
+        Self::new(Code::NotFound, detail).named("model", "model_not_found")
+    }
+
+    fn named(self, param: &str, code: &'static str) -> Self {
+        Self { openai: Some(Box::new(OpenAiNames { param: param.to_owned(), code })), ..self }
     }
 
     pub fn overloaded() -> Self {
@@ -176,9 +181,10 @@ impl Problem {
             400..=499 => "invalid_request_error",
             _ => "server_error",
         };
-        let code = self.openai_code.unwrap_or(self.code.as_str());
+        let code = self.openai.as_ref().map_or(self.code.as_str(), |names| names.code);
+        let param = self.openai.as_ref().map(|names| &names.param);
         let error = serde_json::json!({
-            "message": shortened(&self.detail), "type": kind, "param": self.param, "code": code
+            "message": shortened(&self.detail), "type": kind, "param": param, "code": code
         });
         serde_json::json!({ "error": error })
     }

@@ -213,7 +213,10 @@ mod tests {
             ("stream_options", json!({"include_obfuscation": true})),
         ] {
             let problem = with(name, value).err().unwrap_or_else(|| panic!("{name} was taken"));
-            assert!(problem.param.as_deref().is_some_and(|param| param.starts_with(name)), "{problem:?}");
+            assert!(
+                problem.openai.as_ref().is_some_and(|names| names.param.starts_with(name)),
+                "{problem:?}"
+            );
         }
         for (name, value) in [
             ("n", json!(1)),
@@ -243,7 +246,7 @@ mod tests {
             (json!([{"role": "assistant", "tool_calls": [{}]}]), "messages[0].tool_calls"),
         ] {
             let problem = with("messages", messages).err().unwrap();
-            assert_eq!(problem.param.as_deref(), Some(param));
+            assert_eq!(problem.openai.unwrap().param, param);
         }
     }
 }
