@@ -1,12 +1,15 @@
 //! Answers from passages: by a language model, or by picking sentences.
 
 mod citations;
+mod evidence;
 mod extractive;
+mod followup;
 mod language;
 mod markers;
 mod openai;
 mod plain;
 mod prompt;
+pub mod rewrite;
 mod sentences;
 mod words;
 
@@ -16,7 +19,8 @@ use std::{
 };
 
 pub use citations::{Checked, check};
-pub use extractive::{Candidate, MAX_CANDIDATES, candidates, compose, evidence, no_evidence};
+pub use evidence::{Signals, evidence, signals};
+pub use extractive::{Candidate, MAX_CANDIDATES, candidates, compose, no_evidence};
 pub use language::Language;
 pub use openai::{Completion, LlmError, OpenAi, OpenAiSetupError};
 pub use prompt::{DEFAULT_BUDGET_CHARS, Message, Prompt, prompt};
