@@ -7,13 +7,13 @@ that answer them were not there (both should be refused). From the reports this 
 
 - coefficients for src/generation/evidence.rs,
 - what a collection gets from coefficients and threshold that were chosen without it, beside the plain cosine,
-- the shares answered by the binary as it is, which --write keeps as a file.
+- the shares answered with the coefficients, which --write keeps as a file. A test compares them with the binary's.
 
 Examples:
   scripts/calibrate_evidence.py tests/golden ../shared/eval/{cranfield,cisi,contoso-handbook-pdf,aws-docs-md,jsquad-ja,cmrc2018-zh}
   scripts/calibrate_evidence.py --write tests/abstention/curve.json tests/golden …
 
-Needs the model in MODEL_DIR. Reports are kept in --reports; remove them when the binary changed.
+Needs the model in MODEL_DIR. Reports are kept in --reports; remove them when the binary finds or cuts words differently.
 """
 
 import argparse
@@ -62,9 +62,10 @@ def main():
         name = directory.resolve().name
         reports[name] = report(arguments, directory, [other for other in dirs if other != directory])
     fits = {family.name: calibrate(family, reports) for family in FAMILIES}
-    print(f"\n{constants(*(fit for fit, _ in fits.values()))}")
+    coefficients = scaled(*(fit for fit, _ in fits.values()))
+    print(f"\n{constants(*coefficients)}")
     fits = {name: rows for name, (_, rows) in fits.items()}
-    curve = measured(reports)
+    curve = measured(reports, *coefficients)
     show(curve)
     if arguments.write:
         known = {"threshold": DEFAULT_THRESHOLD, "without_the_collection": fits, "answered": curve}
@@ -106,18 +107,35 @@ def calibrate(family, reports):
     return (weights, threshold), leave_one_out(family, asked)
 
 
-def constants(spaced_fit, unspaced_fit):
-    """Log-odds on the scale of the cosine, the threshold at its default: the lines of evidence.rs."""
+def scaled(spaced_fit, unspaced_fit):
+    """Log-odds on the scale of the cosine, the threshold at its default, rounded as evidence.rs has them."""
     scale = spaced_fit[0][1]
 
-    def scaled(fit):
+    def on_scale(fit):
         (base, *others), threshold = fit
-        return [DEFAULT_THRESHOLD + (base - threshold) / scale, *(other / scale for other in others)]
+        return [round(v, 3) for v in (DEFAULT_THRESHOLD + (base - threshold) / scale, *(o / scale for o in others))]
 
-    base, _, share = scaled(spaced_fit)
-    lists = {"SPACED: [f32; 2]": [base, share], "UNSPACED: [f32; 4]": scaled(unspaced_fit)}
+    base, _, share = on_scale(spaced_fit)
+    return [base, share], on_scale(unspaced_fit)
+
+
+def constants(spaced_weights, unspaced_weights):
+    lists = {"SPACED: [f32; 2]": spaced_weights, "UNSPACED: [f32; 4]": unspaced_weights}
     lines = [f"const {name} = [{', '.join(f'{value:.3f}' for value in values)}];" for name, values in lists.items()]
     return "\n".join([*lines, f"const ENOUGH_TERMS: f32 = {ENOUGH_TERMS:.1f};", f"const MOST_LOWERED: f32 = {MOST_LOWERED};"])
+
+
+def evidence(question, spaced_weights, unspaced_weights):
+    """As evidence.rs computes it."""
+    terms = max(1, question["terms"])
+
+    def strength(cosine, found):
+        if question["unspaced"]:
+            return dot(unspaced_weights, unspaced(cosine, found, terms))
+        base, share = spaced_weights
+        return cosine + max(-MOST_LOWERED, base + share * spaced(cosine, found, terms)[2])
+
+    return max((max(-1.0, min(1.0, strength(*hit))) for hit in question["hits"]), default=-1.0)
 
 
 def leave_one_out(family, asked):
@@ -251,26 +269,25 @@ def solve(matrix, vector):
     return [row[-1] / row[i] for i, row in enumerate(rows)]
 
 
-def measured(reports):
+def measured(reports, *coefficients):
     """By collection: the share of each kind of question that is answered at each threshold."""
     thresholds = [round(step * 0.05, 2) for step in range(-4, 17)]
     curves = {"thresholds": thresholds}
     for name, questions in reports.items():
         groups = {}
         for question in questions:
-            groups.setdefault((question["kind"], question["set"]), []).append(question["evidence"])
+            groups.setdefault((question["kind"], question["set"]), []).append(evidence(question, *coefficients))
         curves[name] = {"questions": {}}
         for (kind, foreign), all in groups.items():
             key = f"foreign {foreign}" if kind == "foreign" else kind
             curves[name]["questions"][key] = len(all)
-            # As the service compares: in 32 bits, where the threshold may lie a hair off.
-            curves[name][key] = [round(sum(e >= t - 1e-7 for e in all) / len(all), 4) for t in thresholds]
+            curves[name][key] = [round(sum(e >= t for e in all) / len(all), 4) for t in thresholds]
     return curves
 
 
 def show(curves):
     at = curves["thresholds"].index(DEFAULT_THRESHOLD)
-    print(f"\nthe binary at {DEFAULT_THRESHOLD}: own questions refused, then questions answered")
+    print(f"\nat {DEFAULT_THRESHOLD}: own questions refused, then questions answered")
     for name, curve in curves.items():
         if name != "thresholds":
             foreign = ", ".join(f"{key[8:]} {all[at]:.1%}" for key, all in curve.items() if key.startswith("foreign"))

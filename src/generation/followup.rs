@@ -46,9 +46,13 @@ pub(super) fn content(text: &str, later: &[String]) -> Vec<String> {
         open.split(|c: char| c.is_whitespace() || "?!.,;:？！。、，；：「」『』（）()[]\"“”".contains(c));
     for piece in pieces.filter(|piece| piece.chars().any(char::is_alphanumeric)) {
         let lower = piece.to_lowercase();
-        if is_function_word(&lower) || listed(MEASURES, &lower) || listed(OPENERS, &lower) {
+        if is_function_word(&lower)
+            || listed(PREPOSITIONS, &lower)
+            || listed(MEASURES, &lower)
+            || listed(OPENERS, &lower)
+        {
             replaced = slots.contains(&lower);
-        } else if !replaced {
+        } else if !replaced && !(japanese && piece.chars().all(|c| matches!(c, '\u{3041}'..='\u{309F}'))) {
             kept.push(piece.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').to_owned());
         }
     }
@@ -107,7 +111,9 @@ fn english(words: &[String], asks: bool) -> Need {
         || (opened && content(words) <= 4)
         || (listed(PREPOSITIONS, word(0)) && !whole && content(words) <= 4)
         || (asks && !whole && words.len() <= 3)
-        || (content(words) == 1 && ["too", "instead", "exactly", "then"].contains(&word(last)));
+        || (content(words) <= 2 && ["too", "instead", "then"].contains(&word(last)))
+        || (content(words) <= 1 && has(RELATIONS))
+        || (word(0) == "how" && word(1) == "many" && (last == 1 || listed(AUXILIARIES, word(2))));
     if elliptic { Need::Ellipsis } else { Need::Nothing }
 }
 
@@ -152,7 +158,8 @@ fn chinese(text: &str) -> Need {
     let asks = split(CHINESE_QUESTION_WORDS).any(|word| rest.contains(word));
     let left = without(rest, &[CHINESE_QUESTION_WORDS, CHINESE_FILLERS]);
     let short = rest.chars().count() <= 12;
-    let elliptic = left <= 1 || (!asks && short && rest.ends_with('呢')) || (opened && !asks && left <= 6);
+    let elliptic =
+        left <= 1 || (!asks && short && rest.ends_with('呢')) || (opened && left <= if asks { 2 } else { 6 });
     if elliptic { Need::Ellipsis } else { Need::Nothing }
 }
 
@@ -199,8 +206,10 @@ fn letters(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric() || *c == 'ー').collect()
 }
 
-const OPENERS: &str = "and or but so also then plus ok okay";
+const OPENERS: &str = "and or but so also then plus ok okay yes no";
 const QUESTION_WORDS: &str = "how what when where which who whom whose why";
+/// Of what? "What is the default?"
+const RELATIONS: &str = "condition conditions deadline default difference exception exceptions limit maximum minimum price reason";
 const AUXILIARIES: &str = "\
     am are can could did do does had has have is may might must shall should was were will would doesn't \
     isn't can't don't aren't";

@@ -15,6 +15,8 @@ const PROMPT_TURN_CHARS: usize = 1_500;
 const MAX_ADDED_CHARS: usize = 400;
 /// How much of a rewritten question must come from the conversation: the rest is for grammar.
 const MIN_KNOWN: f32 = 0.6;
+/// The same for pairs of characters: where words that were apart come together, new pairs arise.
+const MIN_KNOWN_PAIRS: f32 = 0.4;
 /// User turns that a chain of follow-ups is traced back through.
 const MAX_CHAIN: usize = 4;
 /// Words taken from an answer that a pronoun may point to, and how long such a word may be.
@@ -73,7 +75,8 @@ pub fn accept(question: &Question, history: &History, written: &str) -> Option<Q
     let drops = own.covered_by(&new).is_some_and(|kept| kept == 0.0);
     let unspaced = |text: &str| text.chars().any(is_unspaced);
     let translated = unspaced(question.as_str()) != unspaced(line);
-    if invents || known < MIN_KNOWN || (drops && !elliptic(question)) || translated {
+    let least = if unspaced(line) { MIN_KNOWN_PAIRS } else { MIN_KNOWN };
+    if invents || known < least || (drops && !elliptic(question)) || translated {
         return None;
     }
     Question::parse(line).ok()

@@ -38,6 +38,7 @@ mod monitoring;
 mod openai_server;
 mod openai_wire;
 mod passages;
+mod rewrite;
 mod same_order;
 mod support;
 mod telemetry_agent;
