@@ -31,6 +31,9 @@ pub use crate::{
     retrieval::{BreakerState, RetrievalError},
 };
 
+/// What rewriting a follow-up question may take of the time for its answer.
+const REWRITING: Duration = Duration::from_secs(15);
+
 /// What a caller asks, parsed.
 #[derive(Debug, Clone)]
 pub struct Query {
@@ -63,6 +66,15 @@ pub struct Answered {
     pub index_version: String,
     /// Why an extractive answer is no generated one; `None`: it is generated, or there was no evidence.
     pub reason: Option<&'static str>,
+    /// A question that was understood from the conversation before it.
+    pub follow_up: Option<FollowUp>,
+}
+
+/// A question as it was asked, and as it was searched for.
+#[derive(Debug, Clone)]
+pub struct FollowUp {
+    pub question: Question,
+    pub rewritten: Question,
 }
 
 /// Vectors, and the tokens the model read for them.
@@ -138,15 +150,18 @@ impl Rag {
         listener: &Listener,
     ) -> Result<Answered, RagError> {
         let start = Instant::now();
-        let (found, vector) = self.retrieve(query, true).await?;
+        let (rewritten, usage) = self.stand_alone(query, deadline).await;
+        let question = rewritten.clone().unwrap_or_else(|| query.question.clone());
+        let searched = &Query { question, ..query.clone() };
+        let (found, vector) = self.retrieve(searched, true).await?;
         let generating = Instant::now();
-        let evidence = generation::evidence(&query.question, &found.hits);
-        let (answer, reason) = if evidence >= self.parts.retrieval.min_cosine {
+        let evidence = generation::evidence(&searched.question, &found.hits);
+        let (mut answer, reason) = if evidence >= self.parts.retrieval.min_cosine {
             listener.contexts(&found).await;
             match self.generate(query, &found.hits, deadline, listener).await? {
                 Ok(answer) => (answer, None),
                 Err(reason) => {
-                    let answer = self.extract(query, &found.hits, vector.as_ref()).await?;
+                    let answer = self.extract(searched, &found.hits, vector.as_ref()).await?;
                     listener.delta(answer.text.clone()).await;
                     (answer, Some(reason))
                 }
@@ -157,12 +172,34 @@ impl Rag {
             listener.delta(answer.text.clone()).await;
             (answer, None)
         };
+        answer.usage = Usage::sum(answer.usage, usage);
         let mode = if answer.model.is_some() { "generative" } else { "extractive" };
         let outcome = outcome(mode, reason, &answer.grounding);
         self.parts.metrics.count_answer(&outcome);
         spans::answered(&Span::current(), outcome);
         let timings = Timings { generate: generating.elapsed(), total: start.elapsed(), ..found.timings };
-        Ok(Answered { answer, timings, index_version: found.index_version, reason })
+        let follow_up = rewritten.map(|rewritten| FollowUp { question: query.question.clone(), rewritten });
+        Ok(Answered { answer, timings, index_version: found.index_version, reason, follow_up })
+    }
+
+    /// The question with what it takes from the conversation before it, and what asking the LLM for it used.
+    async fn stand_alone(&self, query: &Query, deadline: Instant) -> (Option<Question>, Option<Usage>) {
+        if query.history.turns().is_empty() {
+            return (None, None);
+        }
+        let deadline = deadline.min(Instant::now() + REWRITING);
+        let llm = self.parts.llm.as_ref();
+        let (rewritten, usage) =
+            generation::stand_alone(llm, &query.question, &query.history, deadline).await;
+        if let Some(usage) = usage {
+            self.count_tokens(usage);
+        }
+        (rewritten, usage)
+    }
+
+    fn count_tokens(&self, usage: Usage) {
+        self.parts.metrics.count_llm_tokens(usage.input_tokens, usage.output_tokens);
+        self.parts.metrics.add_llm_cost(usage.cost_usd.unwrap_or_default());
     }
 
     pub async fn search(&self, query: &Query) -> Result<Found, RagError> {
@@ -301,8 +338,7 @@ impl Rag {
         match result {
             Ok(answer) => {
                 if let Some(usage) = answer.usage {
-                    metrics.count_llm_tokens(usage.input_tokens, usage.output_tokens);
-                    metrics.add_llm_cost(usage.cost_usd.unwrap_or_default());
+                    self.count_tokens(usage);
                 }
                 metrics.count_llm_request("ok");
                 Ok(Ok(answer))

@@ -15,7 +15,7 @@ use crate::{
     app,
     config::Config,
     domain::SearchMode,
-    evaluation::{Calibration, Dataset, Report, Runner},
+    evaluation::{Abstention, Dataset, Questions, Report, Runner},
 };
 
 /// Measure retrieval on a test collection
@@ -26,6 +26,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  rag-api evaluate tests/golden\n  rag-api evaluate tests/golden --min-ndcg10 0.8 --report quality.json\n  \
+                        rag-api evaluate tests/golden --foreign tests/abstention --held-out\n  \
                         rag-api evaluate collection/ --run first      writes first.keyword, first.vector and first.hybrid"
 )]
 pub(super) struct Evaluate {
@@ -42,15 +43,18 @@ pub(super) struct Evaluate {
     #[arg(long, value_name = "X")]
     min_ndcg10: Option<f64>,
     /// Also print, for each MIN_EVIDENCE_COSINE, which share of the questions would be answered: of DIR's own, and
-    /// of this other collection's, which DIR cannot answer
+    /// of those in this folder's queries.jsonl, which DIR cannot answer; may be given several times
     #[arg(long, value_name = "DIR")]
-    foreign: Option<PathBuf>,
+    foreign: Vec<PathBuf>,
+    /// The same for DIR's own questions, asked as if the documents that answer them were not there
+    #[arg(long)]
+    held_out: bool,
 }
 
 impl Evaluate {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
         let dataset = Dataset::load(&self.dataset)?;
-        let foreign = self.foreign.as_deref().map(Dataset::load).transpose()?;
+        let foreign = self.foreign.iter().map(|dir| Questions::load(dir)).collect::<Result<Vec<_>, _>>()?;
         let embedder = tokio::task::block_in_place(|| app::embedder(&config.embedding))?;
         let ingestion = app::ingestion(config, embedder.clone())?;
         let dir = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -69,10 +73,12 @@ impl Evaluate {
         )
         .await?;
         bar.finish_and_clear();
-        let report = runner.run(self.run.as_deref()).await?;
+        let mut report = runner.run(self.run.as_deref()).await?;
         print(&report);
-        if let Some(foreign) = foreign {
-            print_calibration(&runner.calibrate(&foreign.queries).await?);
+        if self.held_out || !foreign.is_empty() {
+            let abstention = runner.abstention(&foreign, self.held_out).await?;
+            print_curve(&abstention);
+            report.abstention = Some(abstention);
         }
         if let Some(path) = &self.report {
             write(path, &report)?;
@@ -122,11 +128,16 @@ pub(super) fn print(report: &Report) {
     }
 }
 
-fn print_calibration(calibration: &Calibration) {
-    say!("min cosine  own answered  foreign answered");
-    for step in 0..=16 {
-        let threshold = step as f32 * 0.05;
-        let (own, foreign) = calibration.answered(threshold);
-        say!("{threshold:>10.2}  {:>11.1}%  {:>15.1}%", own * 100.0, foreign * 100.0);
+fn print_curve(abstention: &Abstention) {
+    let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1}%", share * 100.0));
+    say!("MIN_EVIDENCE_COSINE  own answered  foreign answered  held out answered");
+    for point in &abstention.curve {
+        say!(
+            "{:>19.2}  {:>12}  {:>16}  {:>17}",
+            point.threshold,
+            percent(point.own),
+            percent(point.foreign),
+            percent(point.held_out)
+        );
     }
 }

@@ -168,7 +168,7 @@ impl EmbeddingConfig {
 pub struct RetrievalConfig {
     /// `None`: by the script of the question.
     pub vector_weight: Option<VectorWeight>,
-    /// Below this cosine a passage is no evidence: `evaluate DIR --foreign OTHER_DIR` shows the curve.
+    /// Below this `generation::evidence` there is none: `evaluate DIR --foreign OTHER_DIR --held-out` shows the curve.
     pub min_cosine: f32,
 }
 

@@ -71,6 +71,20 @@ pub struct Usage {
     pub cost_usd: Option<f64>,
 }
 
+impl Usage {
+    /// Of two requests, either of which may not have been counted.
+    pub fn sum(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
+        Some(Self {
+            input_tokens: one.input_tokens.saturating_add(other.input_tokens),
+            cached_input_tokens: one.cached_input_tokens.saturating_add(other.cached_input_tokens),
+            output_tokens: one.output_tokens.saturating_add(other.output_tokens),
+            total_tokens: one.total_tokens.saturating_add(other.total_tokens),
+            cost_usd: one.cost_usd.zip(other.cost_usd).map(|(one, other)| one + other),
+        })
+    }
+}
+
 /// The reply to a question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {

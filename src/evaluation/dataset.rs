@@ -38,6 +38,13 @@ pub struct Query {
     pub text: String,
 }
 
+/// The questions of a collection whose documents and judgments do not matter.
+#[derive(Debug)]
+pub struct Questions {
+    pub name: String,
+    pub queries: Vec<Query>,
+}
+
 /// What is wrong with a collection, with file and line.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
@@ -53,9 +60,7 @@ pub enum DatasetError {
 
 impl Dataset {
     pub fn load(dir: &Path) -> Result<Self, DatasetError> {
-        let queries = lines(&dir.join("queries.jsonl"), |_, line| {
-            serde_json::from_str::<Query>(line).map_err(|error| error.to_string()).map(Some)
-        })?;
+        let Questions { name, queries } = Questions::load(dir)?;
         let qrels = dir.join("qrels.tsv");
         let mut judgments: BTreeMap<String, Judgments> = BTreeMap::new();
         let mut pages = false;
@@ -86,9 +91,19 @@ impl Dataset {
         } else {
             return Err(DatasetError::NoCorpus(dir.to_owned()));
         };
+        Ok(Self { name, corpus, queries, judgments })
+    }
+}
+
+impl Questions {
+    /// A folder with `queries.jsonl`.
+    pub fn load(dir: &Path) -> Result<Self, DatasetError> {
+        let queries = lines(&dir.join("queries.jsonl"), |_, line| {
+            serde_json::from_str::<Query>(line).map_err(|error| error.to_string()).map(Some)
+        })?;
         let name = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
         let name = name.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { name, corpus, queries, judgments })
+        Ok(Self { name, queries })
     }
 }
 

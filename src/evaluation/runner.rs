@@ -10,10 +10,13 @@ use std::{
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use super::dataset::{Corpus, Dataset, DatasetError, Query, documents};
-use super::metrics::Measures;
+use super::{
+    abstention::{Abstention, Asked, Kind},
+    dataset::{Corpus, Dataset, DatasetError, Query, Questions, documents},
+    metrics::Measures,
+};
 use crate::{
-    domain::{Filter, Hit, InvalidInput, Question, SearchMode, VectorWeight},
+    domain::{Filter, Hit, InvalidInput, Question, SearchMode, TopK, VectorWeight},
     embedding::{Embedder, EmbeddingError},
     generation,
     ingest::{IngestError, Ingestion, Plan, Shard},
@@ -55,6 +58,8 @@ pub struct Report {
     pub queries: usize,
     pub index_seconds: f64,
     pub modes: BTreeMap<&'static str, ModeReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abstention: Option<Abstention>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -69,23 +74,6 @@ pub struct ModeReport {
 pub struct Latency {
     pub p50: f64,
     pub p99: f64,
-}
-
-/// The strength of the evidence (see `generation::evidence`), for questions the collection answers and questions it does not.
-#[derive(Debug, Clone)]
-pub struct Calibration {
-    pub own: Vec<f32>,
-    pub foreign: Vec<f32>,
-}
-
-impl Calibration {
-    /// Shares of own and of foreign questions that would be answered at a threshold.
-    pub fn answered(&self, min_cosine: f32) -> (f64, f64) {
-        let share = |all: &[f32]| {
-            all.iter().filter(|&&cosine| cosine >= min_cosine).count() as f64 / all.len().max(1) as f64
-        };
-        (share(&self.own), share(&self.foreign))
-    }
 }
 
 /// A collection and the index that is asked.
@@ -217,52 +205,80 @@ impl Runner {
             queries: queries.len(),
             index_seconds: self.index_seconds,
             modes,
+            abstention: None,
         })
     }
 
-    /// The strength of the evidence for every own question, and for questions that belong elsewhere.
-    pub async fn calibrate(&self, foreign: &[Query]) -> Result<Calibration, EvaluationError> {
-        Ok(Calibration {
-            own: self.strengths(&self.dataset.queries).await?,
-            foreign: self.strengths(foreign).await?,
-        })
-    }
-
-    async fn strengths(&self, queries: &[Query]) -> Result<Vec<f32>, EvaluationError> {
-        let mut best = Vec::new();
-        for query in queries {
-            let vector = self.embedder.embed_now(vec![query.text.clone()]).await?.remove(0);
-            let request = SearchRequest {
-                text: &query.text,
-                vector: Some(&vector),
-                mode: SearchMode::Hybrid,
-                top: 3,
-                filter: &Filter::default(),
-                vector_weight: self.vector_weight,
-            };
-            let found = self.index.search(&request).await?;
-            let question = Question::parse(&query.text)?;
-            best.push(generation::evidence(&question, &found.hits));
+    /// Asks the collection's own questions, those of other collections, and where `held_out` is set its own
+    /// once more as if the documents that answer them were not there.
+    pub async fn abstention(
+        &self,
+        foreign: &[Questions],
+        held_out: bool,
+    ) -> Result<Abstention, EvaluationError> {
+        let Dataset { name, queries, judgments, .. } = &self.dataset;
+        let judged = || queries.iter().filter(|query| judgments.contains_key(&query.id));
+        let mut asked = Vec::new();
+        for query in judged() {
+            asked.push(self.ask(Kind::Own, name, query).await?);
         }
-        Ok(best)
+        for Questions { name, queries } in foreign {
+            for query in queries {
+                asked.push(self.ask(Kind::Foreign, name, query).await?);
+            }
+        }
+        for query in judged().filter(|_| held_out) {
+            asked.push(self.ask(Kind::HeldOut, name, query).await?);
+        }
+        Ok(Abstention::new(asked))
+    }
+
+    async fn ask(&self, kind: Kind, set: &str, query: &Query) -> Result<Asked, EvaluationError> {
+        let question = Question::parse(&query.text)?;
+        let vector = self.embedder.embed_now(vec![query.text.clone()]).await?.remove(0);
+        let top_k = TopK::default().get();
+        let request = SearchRequest {
+            text: question.as_str(),
+            vector: Some(&vector),
+            mode: SearchMode::Hybrid,
+            top: if kind == Kind::HeldOut { DEPTH } else { top_k },
+            filter: &Filter::default(),
+            vector_weight: self.vector_weight,
+        };
+        let mut hits = self.index.search(&request).await?.hits;
+        if kind == Kind::HeldOut {
+            // Passed over and not left out of the index, so that one index serves all questions; the
+            // lists that are fused keep gaps where they stood.
+            let judged = self.dataset.judgments.get(&query.id);
+            hits.retain(|hit| {
+                judged.is_none_or(|judged| judged.get(&self.document(hit)).is_none_or(|&grade| grade == 0))
+            });
+            hits.truncate(top_k);
+        }
+        let signals = generation::signals(&question, &hits);
+        Ok(Asked::new(kind, set, &signals, generation::evidence(&question, &hits)))
     }
 
     /// Documents by their best chunk; ties by id downwards, as trec_eval breaks them.
     fn by_document(&self, hits: &[Hit]) -> Vec<(String, f32)> {
-        let pages = matches!(self.dataset.corpus, Corpus::Folder { pages: true, .. });
         let mut best: BTreeMap<String, f32> = BTreeMap::new();
         for hit in hits {
-            let id = match hit.chunk.page_number {
-                Some(page) if pages => format!("{}#page={page}", hit.chunk.source),
-                _ => hit.chunk.source.clone(),
-            };
-            let score = best.entry(id).or_insert(hit.score);
+            let score = best.entry(self.document(hit)).or_insert(hit.score);
             *score = score.max(hit.score);
         }
         let mut ranked: Vec<(String, f32)> = best.into_iter().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| b.0.cmp(&a.0)));
         ranked.truncate(100);
         ranked
+    }
+
+    /// The id that the judgments use.
+    fn document(&self, hit: &Hit) -> String {
+        let pages = matches!(self.dataset.corpus, Corpus::Folder { pages: true, .. });
+        match hit.chunk.page_number {
+            Some(page) if pages => format!("{}#page={page}", hit.chunk.source),
+            _ => hit.chunk.source.clone(),
+        }
     }
 }
 

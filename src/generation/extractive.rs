@@ -46,27 +46,6 @@ impl Candidate {
     }
 }
 
-/// How strong the evidence is: the cosine of the most similar passage, -1 where there is none. The fused
-/// score would not do, as it only knows ranks.
-///
-/// MiniLM was not trained on Chinese, Japanese and Korean: it finds any two such texts alike, and what
-/// belongs together hardly more. For a question in these scripts only passages count that hold
-/// `MIN_COVERAGE` of its terms, and of those the cosine counts double.
-pub fn evidence(question: &Question, hits: &[Hit]) -> f32 {
-    let asked = question.as_str().chars().any(is_unspaced).then(|| Terms::of(question.as_str()));
-    let strength = |hit: &Hit| match &asked {
-        None => hit.cosine,
-        Some(asked) => {
-            let share = asked.covered_by(&Terms::of(&hit.chunk.content));
-            hit.cosine.filter(|_| share.is_none_or(|share| share >= MIN_COVERAGE)).map(|cosine| 2.0 * cosine)
-        }
-    };
-    hits.iter().filter_map(strength).fold(-1.0, f32::max)
-}
-
-/// Calibrated as MIN_EVIDENCE_COSINE is; see `ARCHITECTURE.md`, "Abstention".
-const MIN_COVERAGE: f32 = 0.3;
-
 /// The reply when nothing similar enough was found, in the question's language.
 pub fn no_evidence(question: &Question) -> Answer {
     Answer {

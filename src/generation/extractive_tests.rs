@@ -142,25 +142,6 @@ fn nothing_to_choose_is_no_evidence() {
 }
 
 #[test]
-fn evidence_is_judged_by_cosine_not_by_the_fused_score() {
-    let with = |cosine: Option<f32>| Hit { cosine, score: 99.0, ..hit("a.md", "x") };
-    let strength = |hits: &[Hit]| evidence(&question("how long"), hits);
-    assert_eq!(strength(&[with(Some(0.1)), with(Some(0.31)), with(None)]), 0.31);
-    assert_eq!(strength(&[with(Some(f32::NAN))]), -1.0);
-    assert_eq!(strength(&[]), -1.0);
-}
-
-#[test]
-fn in_scripts_the_model_does_not_know_a_passage_must_share_terms_with_the_question() {
-    let with = |content: &str| Hit { cosine: Some(0.6), ..hit("a.md", content) };
-    let strength = |text: &str, content: &str| evidence(&question(text), &[with(content)]);
-    assert_eq!(strength("質問は最大で何文字ですか", "質問は最大 4000 文字です。"), 1.2);
-    assert_eq!(strength("質問は最大で何文字ですか", "梅雨は六月に始まります。"), -1.0);
-    assert_eq!(strength("一个问题最多有多少个字符", "一个问题最多有四千个字符。"), 1.2);
-    assert_eq!(strength("谁发明了电话", "一个问题最多有四千个字符。"), -1.0);
-}
-
-#[test]
 fn a_yes_comes_with_its_reason() {
     let faq = hit(
         "faq.txt",

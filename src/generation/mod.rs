@@ -1,13 +1,16 @@
 //! Answers from passages: by a language model, or by picking sentences.
 
 mod citations;
+mod evidence;
 mod extractive;
+mod followup;
 mod growing;
 mod language;
 mod markers;
 mod openai;
 mod plain;
 mod prompt;
+pub mod rewrite;
 mod sentences;
 mod words;
 
@@ -17,14 +20,15 @@ use std::{
 };
 
 pub use citations::{Checked, check};
-pub use extractive::{Candidate, MAX_CANDIDATES, candidates, compose, evidence, no_evidence};
+pub use evidence::{Signals, evidence, signals};
+pub use extractive::{Candidate, MAX_CANDIDATES, candidates, compose, no_evidence};
 pub use growing::{Growing, streamed};
 pub use language::Language;
 pub use openai::{Completion, Form, LlmError, OpenAi, OpenAiSetupError};
 use openai::{LlmStream, Reply};
 pub use prompt::{DEFAULT_BUDGET_CHARS, Message, Prompt, prompt};
 
-use crate::domain::{Answer, Grounding, History, Hit, Question, Sampling};
+use crate::domain::{Answer, Grounding, History, Hit, Question, Sampling, Usage};
 
 /// A longer answer is cut: no model writes one, and each sentence of it is compared with its passages.
 const MAX_ANSWER_CHARS: usize = 100_000;
@@ -56,6 +60,31 @@ pub async fn generative(
         (contexts, Err(LlmError::Filtered)) => Ok(filtered(client, question, contexts)),
         (_, Err(error)) => Err(error),
     }
+}
+
+/// The question as it stands without the conversation, by the model where there is one, else by a heuristic;
+/// `None` where it stands alone already. With it what the model used.
+pub async fn stand_alone(
+    client: Option<&OpenAi>,
+    question: &Question,
+    history: &History,
+    deadline: Instant,
+) -> (Option<Question>, Option<Usage>) {
+    let mut usage = None;
+    if let Some(client) = client {
+        let messages = rewrite::prompt(question, history, &boundary());
+        match client.complete(&messages, Form::Text, deadline).await {
+            Ok(completion) => {
+                usage = completion.usage.map(|usage| client.priced(usage, completion.model.as_deref()));
+                let written = Some(completion.text).filter(|_| !completion.declined);
+                if let Some(rewritten) = written.and_then(|text| rewrite::accept(question, history, &text)) {
+                    return (Some(rewritten).filter(|rewritten| rewritten != question), usage);
+                }
+            }
+            Err(error) => tracing::warn!(error = %error, "llm rewrote no question; rewriting by words"),
+        }
+    }
+    (rewrite::heuristic(question, history), usage)
 }
 
 /// Asks with as many passages as the model's context holds; these, and what came of it.

@@ -111,7 +111,7 @@ fn line(text: &str, boundary: &str) -> String {
 
 /// Takes out what text could break out with: the fence's mark, and the control tokens of chat
 /// templates such as `<|im_end|>`, which some servers read as tokens wherever they stand.
-fn defused(text: &str, boundary: &str) -> String {
+pub(super) fn defused(text: &str, boundary: &str) -> String {
     // Replaced, not removed: what is left on both sides could join to a new mark.
     let text = if boundary.is_empty() { text.to_owned() } else { text.replace(boundary, "-") };
     let mut safe = String::with_capacity(text.len());

@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    domain::{Answer, Hit, Usage},
+    domain::{Answer, Hit, Question, Usage},
     rag::{Answered, Found, Timings},
     telemetry::TraceId,
 };
@@ -71,6 +71,12 @@ struct AnswerMetadata {
     grounded: bool,
     model: Option<String>,
     finish_reason: Option<String>,
+    /// As it was asked, where it was understood from the conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<String>,
+    /// As it was searched for then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewritten_question: Option<String>,
     trace_id: String,
     index_version: String,
     usage: Option<UsageFields>,
@@ -116,7 +122,8 @@ impl QueryReply {
 
 impl AnswerTail {
     pub fn new(answered: Answered, trace_id: TraceId) -> Self {
-        let Answered { answer, timings, index_version, reason } = answered;
+        let Answered { answer, timings, index_version, reason, follow_up } = answered;
+        let text = |question: &Question| question.as_str().to_owned();
         Self {
             citations: citations(&answer),
             metadata: AnswerMetadata {
@@ -125,6 +132,8 @@ impl AnswerTail {
                 grounded: answer.grounding.is_grounded(),
                 model: answer.model,
                 finish_reason: answer.finish_reason,
+                question: follow_up.as_ref().map(|follow_up| text(&follow_up.question)),
+                rewritten_question: follow_up.as_ref().map(|follow_up| text(&follow_up.rewritten)),
                 trace_id: trace_id.to_string(),
                 index_version,
                 usage: answer.usage.map(UsageFields::from),
@@ -276,8 +285,13 @@ mod tests {
             usage: Some(Usage { input_tokens: 1, output_tokens: 2, total_tokens: 3, ..Usage::default() }),
         };
         let trace_id = TraceId::random();
-        let answered =
-            Answered { answer, timings: timings(), index_version: "v7".into(), reason: Some("llm_timeout") };
+        let answered = Answered {
+            answer,
+            timings: timings(),
+            index_version: "v7".into(),
+            reason: Some("llm_timeout"),
+            follow_up: None,
+        };
         let reply = serde_json::to_value(QueryReply::new(answered, trace_id)).unwrap();
         let expected = json!({
             "answer": "Tea is hot.[1]",

@@ -8,6 +8,7 @@
     reason = "helpers outside of test functions fail tests too, and skips are told on stderr"
 )]
 
+mod abstention;
 mod azure_cli;
 mod azure_faults;
 mod azure_identity;
@@ -41,6 +42,7 @@ mod openai_wire;
 mod passages;
 mod programs;
 mod proxy;
+mod rewrite;
 mod same_order;
 mod sample_app;
 mod streams;
