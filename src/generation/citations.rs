@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use whatlang::Lang;
 
 use super::{
-    markers::Marked,
+    cleaner::clean,
     sentences::{Sentence, sentences},
     words::{Terms, is_unspaced},
 };
@@ -37,7 +37,7 @@ pub struct Checked {
 
 /// Checks the markers of `answer` against `hits`, numbered from 1.
 pub fn check(answer: &str, hits: &[Hit]) -> Checked {
-    let marked = Marked::read(answer, hits.len());
+    let marked = clean(answer, hits);
     let claims = Claims::of(&marked.plain);
     let language = language(&marked.plain);
     let mut passages: Vec<Option<Passage>> = hits.iter().map(|_| None).collect();
@@ -59,7 +59,7 @@ pub fn check(answer: &str, hits: &[Hit]) -> Checked {
     }
     let holds = citations.iter().any(|citation| citation.verdict != Verdict::Unsupported);
     let grounding = if holds { Grounding::Cited(citations) } else { Grounding::Uncited };
-    Checked { text: marked.text.trim().to_owned(), grounding, dangling: marked.dangling }
+    Checked { text: marked.text, grounding, dangling: marked.dangling }
 }
 
 /// The sentences of an answer, to be found by position.

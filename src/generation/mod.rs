@@ -1,13 +1,17 @@
 //! Answers from passages: by a language model, or by picking sentences.
 
 mod citations;
+mod cleaner;
 mod extractive;
+mod invisible;
 mod language;
+mod links;
 mod markers;
 mod openai;
 mod plain;
 mod prompt;
 mod sentences;
+mod shown;
 mod words;
 
 use std::{
@@ -16,6 +20,7 @@ use std::{
 };
 
 pub use citations::{Checked, check};
+pub use cleaner::Cleaner;
 pub use extractive::{Candidate, MAX_CANDIDATES, candidates, compose, evidence, no_evidence};
 pub use language::Language;
 pub use openai::{Completion, LlmError, OpenAi, OpenAiSetupError};
