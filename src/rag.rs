@@ -122,7 +122,7 @@ impl Rag {
             generation::no_evidence(&query.question)
         };
         let mode = if answer.model.is_some() { "generative" } else { "extractive" };
-        let outcome = outcome(mode, &answer.grounding);
+        let outcome = outcome(mode, &answer);
         self.parts.metrics.count_answer(&outcome);
         spans::answered(&Span::current(), outcome);
         let timings = Timings { generate: generating.elapsed(), total: start.elapsed(), ..found.timings };
@@ -249,11 +249,12 @@ impl Rag {
     }
 }
 
-fn outcome(mode: &'static str, grounding: &Grounding) -> Outcome {
+fn outcome(mode: &'static str, answer: &Answer) -> Outcome {
+    let grounding = &answer.grounding;
     let count = |verdict| grounding.citations().iter().filter(|citation| citation.verdict == verdict).count();
     Outcome {
         mode,
-        grounded: grounding.is_grounded(),
+        grounded: answer.is_grounded(),
         evidence: *grounding != Grounding::NoEvidence,
         verdicts: [Verdict::Supported, Verdict::Weak, Verdict::Unsupported].map(count),
     }

@@ -1,17 +1,22 @@
 //! Answers from passages: by a language model, or by picking sentences.
 
 mod citations;
+mod claims;
 mod cleaner;
 mod extractive;
+mod facts;
 mod invisible;
 mod language;
 mod links;
 mod markers;
 mod openai;
+mod passage;
 mod plain;
+mod polarity;
 mod prompt;
 mod sentences;
 mod shown;
+mod units;
 mod words;
 
 use std::{
@@ -19,7 +24,7 @@ use std::{
     time::Instant,
 };
 
-pub use citations::{Checked, check};
+pub use citations::{Checked, Draft, MAX_PAIRS, check, draft};
 pub use cleaner::Cleaner;
 pub use extractive::{Candidate, MAX_CANDIDATES, candidates, compose, evidence, no_evidence};
 pub use language::Language;
@@ -79,9 +84,13 @@ fn answer(
         return Ok(Answer { model: Some(model), usage, ..declined });
     }
     let text: String = completion.text.chars().take(MAX_ANSWER_CHARS).collect();
-    let Checked { text, grounding, dangling } = check(&text, contexts);
-    if dangling > 0 {
-        tracing::debug!(dangling, "the answer cited passages that do not exist");
+    let Checked { text, grounding, support, dangling, neutralised, .. } = check(&text, contexts);
+    if dangling + neutralised > 0 {
+        tracing::debug!(
+            dangling,
+            neutralised,
+            "the answer cited passages that do not exist, or had active content"
+        );
     }
     if text.is_empty() {
         return Err(LlmError::Malformed { reason: "it has nothing but markers" });
@@ -90,6 +99,7 @@ fn answer(
         text,
         contexts: contexts.to_vec(),
         grounding,
+        support,
         model: Some(model),
         finish_reason: completion.finish_reason,
         usage,
@@ -101,6 +111,7 @@ fn declined(client: &OpenAi, question: &Question, contexts: &[Hit], finish_reaso
         text: Language::of(question.as_str()).declined().to_owned(),
         contexts: contexts.to_vec(),
         grounding: Grounding::Uncited,
+        support: 0.0,
         model: Some(client.model().to_owned()),
         finish_reason,
         usage: None,

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::plain::one_line;
+use super::{invisible::visible, plain::one_line};
 use crate::domain::{History, Hit, Role};
 
 /// One message of a chat completion.
@@ -109,23 +109,73 @@ fn line(text: &str, boundary: &str) -> String {
     defused(&one_line(text), boundary).replace('|', "/").chars().take(MAX_HEADER_CHARS).collect()
 }
 
-/// Takes out what text could break out with: the fence's mark, and the control tokens of chat
-/// templates such as `<|im_end|>`, which some servers read as tokens wherever they stand.
+/// Takes out what text could break out with: characters nobody sees, the fence's mark, lines that look like
+/// a fence, and the control tokens of chat templates, which some servers read as tokens wherever they stand.
 fn defused(text: &str, boundary: &str) -> String {
+    let text = visible(text);
     // Replaced, not removed: what is left on both sides could join to a new mark.
-    let text = if boundary.is_empty() { text.to_owned() } else { text.replace(boundary, "-") };
+    let text = if boundary.is_empty() { text } else { text.replace(boundary, "-") };
     let mut safe = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some(open) = rest.find('<') {
-        let inside = &rest[open + 1..];
-        safe.push_str(&rest[..=open]);
-        if is_control_token(inside) {
+    let mut line_begins = true;
+    for (at, c) in text.char_indices() {
+        let rest = &text[at..];
+        if line_begins && (rest.starts_with("PASSAGE [") || rest.starts_with("END [")) {
+            safe.push_str("> ");
+        }
+        line_begins = c == '\n';
+        safe.push(c);
+        let inside = &rest[c.len_utf8()..];
+        if c == '<' && is_control_token(inside) || names_token(c, inside) {
             safe.push(' ');
         }
-        rest = inside;
     }
-    safe.push_str(rest);
     safe
+}
+
+/// `s>`, `/INST]` and the like behind their bracket.
+fn names_token(open: char, text: &str) -> bool {
+    const ANGLES: &[&str] = &[
+        "s",
+        "bos",
+        "eos",
+        "unk",
+        "pad",
+        "mask",
+        "sys",
+        "start_of_turn",
+        "end_of_turn",
+        "turn",
+        "think",
+        "tool_call",
+        "tool_response",
+        "tools",
+        "function_call",
+        "start_of_image",
+    ];
+    const SQUARES: &[&str] = &[
+        "inst",
+        "system_prompt",
+        "available_tools",
+        "tool_calls",
+        "tool_results",
+        "tool_content",
+        "img",
+        "prefix",
+        "middle",
+        "suffix",
+        "think",
+        "args",
+        "call_id",
+    ];
+    let (names, close) = match open {
+        '<' => (ANGLES, '>'),
+        '[' => (SQUARES, ']'),
+        _ => return false,
+    };
+    let text = text.strip_prefix('/').unwrap_or(text);
+    let length = text.bytes().take(24).take_while(|b| b.is_ascii_alphabetic() || *b == b'_').count();
+    let name = text[..length].to_ascii_lowercase();
+    text[length..].starts_with(close) && names.contains(&name.as_str())
 }
 
 /// `|im_end|>` and the like behind a `<`; the bars may be full-width. A name is never spaced, as the

@@ -98,7 +98,7 @@ impl QueryReply {
         Self {
             metadata: AnswerMetadata {
                 mode: if answer.model.is_some() { "generative" } else { "extractive" },
-                grounded: answer.grounding.is_grounded(),
+                grounded: answer.is_grounded(),
                 model: answer.model,
                 finish_reason: answer.finish_reason,
                 trace_id: trace_id.to_string(),
@@ -249,6 +249,7 @@ mod tests {
             contexts: vec![hit()],
             // The second points nowhere and must not take the reply down.
             grounding: Grounding::Cited(vec![citation(0), citation(9)]),
+            support: 1.0,
             model: None,
             finish_reason: None,
             usage: Some(Usage { input_tokens: 1, output_tokens: 2, total_tokens: 3, cost_usd: None }),

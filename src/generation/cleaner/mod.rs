@@ -17,6 +17,8 @@ mod brackets;
 mod code;
 mod tags;
 
+use std::sync::Arc;
+
 use code::closes;
 
 use super::{
@@ -32,7 +34,7 @@ const MAX_LINE: usize = 400;
 /// Takes an answer in pieces and gives back what can be shown.
 #[derive(Debug)]
 pub struct Cleaner {
-    addresses: Addresses,
+    addresses: Arc<Addresses>,
     passages: usize,
     filter: Visible,
     pending: Vec<char>,
@@ -78,12 +80,28 @@ pub fn clean(answer: &str, hits: &[Hit]) -> Cleaned {
     Cleaned { text, plain, markers, dangling, neutralised }
 }
 
+/// Words of the passages themselves, as an answer may quote them: with no marker of their own.
+pub fn quoted(texts: &[String], hits: &[Hit]) -> Vec<String> {
+    let addresses = Arc::new(Addresses::of(hits));
+    let harmless = |text: &String| {
+        let mut cleaner = Cleaner::with(addresses.clone(), 0);
+        let mut shown = cleaner.push(text);
+        shown.push_str(&cleaner.finish());
+        shown
+    };
+    texts.iter().map(harmless).collect()
+}
+
 impl Cleaner {
     /// For an answer to these passages, numbered from 1.
     pub fn new(hits: &[Hit]) -> Self {
+        Self::with(Arc::new(Addresses::of(hits)), hits.len())
+    }
+
+    fn with(addresses: Arc<Addresses>, passages: usize) -> Self {
         Self {
-            addresses: Addresses::of(hits),
-            passages: hits.len(),
+            addresses,
+            passages,
             filter: Visible::default(),
             pending: Vec::new(),
             shown: Shown::default(),

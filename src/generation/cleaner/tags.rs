@@ -55,7 +55,9 @@ impl Cleaner {
         match name {
             // 10³ must not become 103.
             "sup" if bare && self.pending[1] != '/' => self.replace(length, &['^']),
-            _ if among(WITHIN_WORDS) || self.pending.get(length).is_some_and(|c| c.is_whitespace()) => self.drop(length),
+            _ if among(WITHIN_WORDS) || self.pending.get(length).is_some_and(|c| c.is_whitespace()) => {
+                self.drop(length)
+            }
             _ => self.replace(length, &[' ']),
         }
     }
