@@ -83,7 +83,7 @@ impl Facts {
         let numbers: Vec<&Number> = others.iter().flat_map(|other| &other.numbers).collect();
         let known = |number: &Number| {
             number.vague
-                || numbers.iter().any(|other| number.is(other))
+                || numbers.iter().any(|other| other.tells(number) && number.is(other))
                 || (self.total && number.is_sum(&numbers))
         };
         let time =
@@ -136,6 +136,11 @@ impl Facts {
 }
 
 impl Number {
+    /// The 五 of 周五 is no amount.
+    fn tells(&self, other: &Self) -> bool {
+        !self.vague || self.unit.is_some() || other.unit.is_none()
+    }
+
     fn is(&self, other: &Self) -> bool {
         let slack = if self.about || other.about { 0.06 } else { 1e-6 };
         let (mine, theirs) = match (self.unit, other.unit) {
@@ -375,6 +380,8 @@ fn number(tokens: &[Token]) -> Option<(Number, usize)> {
 
 fn unit_of(tokens: &[Token]) -> Option<(Unit, usize)> {
     let skip = usize::from(lower(tokens, 0) == "-" && tokens.get(1).is_some_and(|t| !t.apart));
+    let skip = skip
+        + usize::from(["working", "business", "calendar", "full", "more"].contains(&lower(tokens, skip)));
     let one = lower(tokens, skip);
     let joined = |n: usize| (0..n).map(|at| lower(tokens, skip + at)).collect::<String>();
     for n in [3, 2] {

@@ -4,11 +4,13 @@ use super::{
     facts::{Facts, folded},
     polarity::opposed,
     sentences::sentences,
-    words::Terms,
+    words::{Terms, is_unspaced},
 };
 use crate::domain::{Chunk, Verdict};
 
 const SUPPORTED_SHARE: f32 = 0.5;
+/// Pairs of characters straddle words, so a paraphrase shares fewer of them.
+const UNSPACED_SHARE: f32 = 0.4;
 const WEAK_SHARE: f32 = 0.2;
 /// What a second sentence must add before the quote takes it in.
 const NEIGHBOUR_GAIN: f32 = 0.15;
@@ -67,7 +69,7 @@ impl Passage {
             union.numbers.extend(passage.all.numbers.iter().cloned());
             union.spelled.extend(passage.all.spelled.iter().cloned());
         }
-        let held = |claim: &Terms| claim.covered_by(&union);
+        let held = |claim: &Terms| Some(inflected_share(claim, &union)).filter(|_| claim.len() > 0);
         let anywhere = held(&claim);
         let judged = |verdict, open| Judged { start, end, verdict, open };
         if missing.figures || (missing.quotes && words_can_tell) {
@@ -75,12 +77,13 @@ impl Passage {
         }
         let (Some(anywhere), true) = (anywhere, words_can_tell) else { return judged(Verdict::Weak, false) };
         let quote: String = self.content.chars().skip(start).take(end - start).collect();
+        let share = share.max(inflected_share(&claim, &Terms::of(&quote)));
         if share >= SAME_MATTER && opposed(text, &quote) {
             return judged(Verdict::Unsupported, false);
         }
         let several = together.len() > 1;
-        let enough =
-            share >= SUPPORTED_SHARE || several && anywhere >= SUPPORTED_SHARE && share >= WEAK_SHARE;
+        let half = if text.chars().any(is_unspaced) { UNSPACED_SHARE } else { SUPPORTED_SHARE };
+        let enough = share >= half || several && anywhere >= SUPPORTED_SHARE && share >= WEAK_SHARE;
         let elsewhere = others.iter().map(|other| other.quote(&claim).2).fold(0.0, f32::max);
         let doubted = missing.names
             || clauses(text)
@@ -113,6 +116,22 @@ impl Passage {
             }
         }
         best
+    }
+}
+
+/// The share of a claim's words in a text, whatever their endings. Its numbers were looked up as facts: what
+/// is spelled in another way is no missing word.
+fn inflected_share(claim: &Terms, text: &Terms) -> f32 {
+    let alike = |one: &str, other: &str| {
+        let same = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+        let longest = one.chars().count().max(other.chars().count());
+        same >= 4 && longest - same <= 3 && same * 10 >= longest * 6
+    };
+    let known =
+        |word: &&String| text.words.contains(*word) || text.words.iter().any(|other| alike(word, other));
+    match claim.words.len() {
+        0 => 0.0,
+        all => claim.words.iter().filter(known).count() as f32 / all as f32,
     }
 }
 

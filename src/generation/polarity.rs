@@ -6,8 +6,8 @@ use super::words::{Terms, is_kana, is_unspaced};
 
 const NEGATORS: &[&str] = &[
     "not", "no", "never", "cannot", "without", "neither", "nor", "none", "nobody", "nothing", "hardly",
-    "unless", "except", "nicht", "kein", "keine", "keinen", "keiner", "keinem", "nie", "niemals", "ohne",
-    "pas", "jamais", "sans", "aucun", "aucune", "nunca", "sin", "ningún", "ninguna", "jamás",
+    "except", "nicht", "kein", "keine", "keinen", "keiner", "keinem", "nie", "niemals", "ohne", "pas",
+    "jamais", "sans", "aucun", "aucune", "nunca", "sin", "ningún", "ninguna", "jamás",
 ];
 /// "No later than" is a bound and no negation.
 const BOUNDS: &[&str] = &[
@@ -42,8 +42,6 @@ const NEGATIVE: &[&str] = &[
     "unabl",
     "avoid",
     "absent",
-    "miss",
-    "free",
     "verboten",
     "interdit",
     "interdite",
@@ -51,9 +49,6 @@ const NEGATIVE: &[&str] = &[
     "prohibida",
     "reject",
     "declin",
-    "stop",
-    "only",
-    "unless",
 ];
 /// Stems that cannot both be true of one thing.
 const ANTONYMS: &[(&str, &str)] = &[
@@ -66,6 +61,7 @@ const ANTONYMS: &[(&str, &str)] = &[
     ("includ", "exclud"),
     ("abov over exceed", "below under"),
     ("first", "last"),
+    ("rais raise", "lower"),
     ("early earlier earliest", "late later latest"),
     ("mandatory required requir compulsory must", "optional voluntary"),
     ("higher highest high", "lower lowest low"),
@@ -181,11 +177,14 @@ pub fn opposed(claim: &str, quote: &str) -> bool {
     let excused = |one: &Sides, other: &Sides| other.negative && !one.negative;
     let lone = |one: &Sides, other: &Sides| {
         !excused(one, other)
+            && one.scopes.len() != other.scopes.len()
             && one.scopes.iter().any(|scope| {
                 let shared: Vec<&String> = scope.iter().filter(|word| other.all.contains(*word)).collect();
                 !shared.is_empty()
                     && shared.len() * 2 >= scope.len()
-                    && !shared.iter().any(|word| other.negated.contains(*word))
+                    && !shared
+                        .iter()
+                        .any(|word| other.negated.contains(*word) || other.all.contains(&format!("un{word}")))
             })
     };
     if lone(&claim, &quote) || lone(&quote, &claim) {

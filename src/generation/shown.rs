@@ -22,6 +22,8 @@ pub struct Shown {
     line_has_letters: bool,
     /// Something was taken out right here.
     seam: bool,
+    /// The blanks on both sides of something that was taken out are shown once.
+    one_blank: bool,
     /// An address ends here or in front of the punctuation behind it.
     sealed: bool,
 }
@@ -29,10 +31,11 @@ pub struct Shown {
 impl Shown {
     pub fn push(&mut self, c: char) {
         if c == '\n' {
+            self.one_blank = false;
             self.newlines = (self.newlines + 1).min(MAX_NEWLINES);
             self.indent.clear();
         } else if c.is_whitespace() {
-            if self.indent.len() < MAX_INDENT {
+            if !self.one_blank && self.indent.len() < MAX_INDENT {
                 self.indent.push(c);
             }
         } else {
@@ -60,6 +63,15 @@ impl Shown {
     /// What is on both sides of something that was taken out must not join to something new.
     pub fn cut(&mut self) {
         self.seam = !self.blank();
+        self.one_blank = self.blank();
+    }
+
+    /// Leaves one blank in the place of what was taken out.
+    pub fn part(&mut self) {
+        if !self.blank() {
+            self.push(' ');
+        }
+        self.one_blank = true;
     }
 
     /// The address that was just shown must not be longer for any renderer.
@@ -121,6 +133,7 @@ impl Shown {
     }
 
     fn put_blanks(&mut self) {
+        self.one_blank = false;
         let newlines = std::mem::take(&mut self.newlines);
         let indent = std::mem::take(&mut self.indent);
         if self.last.is_none() {

@@ -102,3 +102,33 @@ fn print(half: &str, how: &str, score: &Score) {
         println!("  {kind}: {flagged}/{all} flagged");
     }
 }
+
+/// Says whether the model's opinion helps where words leave it open.
+#[test]
+fn cosines_of_the_model_are_reported_beside_words() {
+    if !crate::support::model_dir().join("model.safetensors").exists() {
+        eprintln!("SKIPPED: the model is absent, run `rag-api model fetch`");
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let embedder = crate::support::embedder();
+    for half in ["dev", "held_out"] {
+        let alone = score(half, |draft| draft.judge(None));
+        let with = score(half, |draft| {
+            let texts = draft.texts();
+            if texts.is_empty() {
+                return draft.judge(None);
+            }
+            let vectors = runtime.block_on(embedder.embed_now(texts)).unwrap();
+            let cosines: Vec<f32> = vectors.chunks_exact(2).map(|pair| pair[0].cosine(&pair[1])).collect();
+            draft.judge(Some(&cosines))
+        });
+        print(half, "with the model", &with);
+        assert!(
+            with.recall() >= alone.recall() - 0.03,
+            "{half}: the model lets {} through",
+            1.0 - with.recall()
+        );
+        assert!(with.kept() >= alone.kept(), "{half}: the model loses honest sentences");
+    }
+}

@@ -17,9 +17,9 @@ impl Cleaner {
             let info = &self.pending[run..];
             let end = info.iter().position(|c| *c == '\n' || *c == mark && mark == '`');
             match end.map(|end| (end, info[end])) {
-                None if info.len() <= MAX_INFO && !last => return false,
+                None if info.len() <= MAX_INFO && run <= MAX_INFO && !last => return false,
                 // Words behind the mark are no program text; they are shown in the block itself.
-                None if last || info.len() > MAX_INFO => return self.fence(mark, run, 0),
+                None => return self.fence(mark, run, 0),
                 Some((end, '\n')) => return self.fence(mark, run, end),
                 _ => {}
             }

@@ -55,18 +55,15 @@ impl Cleaner {
         match name {
             // 10³ must not become 103.
             "sup" if bare && self.pending[1] != '/' => self.replace(length, &['^']),
-            _ if among(WITHIN_WORDS) || self.pending.get(length).is_some_and(|c| c.is_whitespace()) => {
-                self.drop(length)
+            _ if among(WITHIN_WORDS) => self.drop(length),
+            _ => {
+                self.shown.part();
+                self.replace(length, &[])
             }
-            _ => self.replace(length, &[' ']),
         }
     }
 
-    /// Takes out, with the blank in front where one follows.
     fn drop(&mut self, length: usize) -> bool {
-        if self.pending.get(length).is_some_and(|c| c.is_whitespace()) {
-            self.shown.unspace();
-        }
         self.shown.cut();
         self.replace(length, &[])
     }
