@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use pulldown_cmark::{Event, Options, Parser, Tag};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use rag_api::{
     domain::{Answer, History, Hit, Role, Turn},
     generation::{Cleaner, candidates, check, compose, prompt},
@@ -141,6 +141,7 @@ fn hidden(c: char) -> bool {
 fn assert_inert(text: &str, hits: &[Hit], kind: &str) {
     assert!(!text.contains("SECRET") || !text.contains("evil.example/?"), "{kind}: {text}");
     assert!(!text.chars().any(hidden), "{kind}: hidden characters in {text:?}");
+    let mut code = false;
     for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
         match event {
             Event::Start(Tag::Image { .. }) => panic!("{kind}: an image in {text}"),
@@ -154,7 +155,9 @@ fn assert_inert(text: &str, hits: &[Hit], kind: &str) {
                     "{kind}: {html}"
                 );
             }
-            Event::Text(words) => {
+            Event::Start(Tag::CodeBlock(_)) => code = true,
+            Event::End(TagEnd::CodeBlock) => code = false,
+            Event::Text(words) if !code => {
                 for address in words.split_whitespace().filter(|word| word.contains("://")) {
                     assert!(!address.contains("SECRET"), "{kind}: {address}");
                 }
