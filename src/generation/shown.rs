@@ -16,7 +16,7 @@ pub struct Shown {
     markers: Vec<(usize, usize)>,
     newlines: usize,
     indent: String,
-    /// Letters, digits and `._%+-` right before the end.
+    /// ASCII letters, digits and `._%+-` right before the end.
     tail: String,
     last: Option<char>,
     line_has_letters: bool,
@@ -153,7 +153,7 @@ impl Shown {
             self.line_has_letters = false;
         }
         self.line_has_letters |= c.is_alphabetic();
-        if c.is_alphanumeric() || "._%+-".contains(c) {
+        if c.is_ascii_alphanumeric() || "._%+-".contains(c) {
             if self.tail.len() >= 4 * MAX_TAIL {
                 self.tail.clear();
             }

@@ -48,7 +48,7 @@ impl Score {
 #[test]
 fn corrupted_sentences_are_flagged_and_honest_ones_are_not() {
     // Floors a little below what was measured; nothing was tuned on the second half.
-    let floors = [("dev", 0.93, 0.87, 0.83), ("held_out", 0.70, 0.70, 0.60)];
+    let floors = [("dev", 0.93, 0.87, 0.83), ("held_out", 0.92, 0.84, 0.77)];
     let scores = floors.map(|(half, ..)| score(half, |draft| draft.judge(None)));
     for ((half, ..), score) in floors.iter().zip(&scores) {
         print(half, "words alone", score);
