@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::{
     language::{Language, is_function_word},
     units::{self, Unit},
-    words::{Terms, is_unspaced},
+    words::{Terms, are_initials, is_unspaced},
 };
 
 /// The facts of one text.
@@ -437,17 +437,4 @@ fn names(tokens: &[Token], text: &str) -> Vec<String> {
     let katakana = |c: char| matches!(c, '\u{30A1}'..='\u{30FA}' | '\u{30FC}');
     found.extend(text.split(|c| !katakana(c)).filter(|run| run.chars().count() >= 4).map(str::to_owned));
     found
-}
-
-/// "HR" in a text of human resources.
-fn are_initials(name: &str, text: &str) -> bool {
-    let letters: Vec<char> = name.to_lowercase().chars().collect();
-    let plural = name.ends_with('s') && name.len() > 2;
-    let letters = if plural { &letters[..letters.len() - 1] } else { &letters[..] };
-    if !(2..=6).contains(&letters.len()) || name.chars().skip(1).all(char::is_lowercase) {
-        return false;
-    }
-    let initials: Vec<char> =
-        text.split(|c: char| !c.is_alphanumeric()).filter_map(|word| word.chars().next()).collect();
-    initials.windows(letters.len()).any(|run| run == letters)
 }
