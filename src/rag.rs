@@ -14,11 +14,11 @@ pub use self::events::{Event, Events};
 use crate::{
     config::RetrievalConfig,
     domain::{
-        Answer, Embedding, Filter, Grounding, History, Hit, Question, Sampling, SearchMode, TopK,
+        Answer, Embedding, Filter, Grounding, History, Hit, Question, Sampling, SearchMode, TopK, Usage,
         VectorWeight, Verdict,
     },
     embedding::{Embedder, MAX_TOKENS},
-    generation::{self, Asked, LlmError, OpenAi},
+    generation::{self, Asked, LlmError, OpenAi, Written},
     retrieval::{Retriever, SearchRequest},
     telemetry::{
         Metrics,
@@ -174,7 +174,7 @@ impl Rag {
         };
         answer.usage = Usage::sum(answer.usage, usage);
         let mode = if answer.model.is_some() { "generative" } else { "extractive" };
-        let outcome = outcome(mode, reason, &answer.grounding);
+        let outcome = outcome(mode, reason, &answer);
         self.parts.metrics.count_answer(&outcome);
         spans::answered(&Span::current(), outcome);
         let timings = Timings { generate: generating.elapsed(), total: start.elapsed(), ..found.timings };
@@ -336,7 +336,8 @@ impl Rag {
         let metrics = &self.parts.metrics;
         metrics.observe_llm(start.elapsed());
         match result {
-            Ok(answer) => {
+            Ok(written) => {
+                let answer = self.judged(written).await;
                 if let Some(usage) = answer.usage {
                     self.count_tokens(usage);
                 }
@@ -355,6 +356,23 @@ impl Rag {
         }
     }
 
+    /// The answer with its citations judged: what words leave open, by the similarity of sentence and quote.
+    /// Without vectors words have the last say.
+    async fn judged(&self, written: Written) -> Answer {
+        let texts = written.texts();
+        if texts.is_empty() {
+            return written.judged(None);
+        }
+        match self.embed("embed.citations", texts).await {
+            Ok(vectors) => {
+                let (pairs, _) = vectors.as_chunks::<2>();
+                let cosines: Vec<f32> = pairs.iter().map(|[claim, quote]| claim.cosine(quote)).collect();
+                written.judged(Some(&cosines))
+            }
+            Err(_) => written.judged(None),
+        }
+    }
+
     async fn extract(
         &self,
         query: &Query,
@@ -370,12 +388,13 @@ impl Rag {
     }
 }
 
-fn outcome(mode: &'static str, reason: Option<&'static str>, grounding: &Grounding) -> Outcome {
+fn outcome(mode: &'static str, reason: Option<&'static str>, answer: &Answer) -> Outcome {
+    let grounding = &answer.grounding;
     let count = |verdict| grounding.citations().iter().filter(|citation| citation.verdict == verdict).count();
     Outcome {
         mode,
         reason,
-        grounded: grounding.is_grounded(),
+        grounded: answer.is_grounded(),
         evidence: *grounding != Grounding::NoEvidence,
         verdicts: [Verdict::Supported, Verdict::Weak, Verdict::Unsupported].map(count),
     }

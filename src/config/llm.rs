@@ -88,6 +88,8 @@ pub struct LlmConfig {
     pub api: LlmApi,
     pub auth: LlmAuth,
     pub model: String,
+    /// Of the passages in one prompt, estimated; the weakest are left out.
+    pub prompt_tokens: usize,
     pub max_output_tokens: Option<u32>,
     pub temperature: Option<f32>,
     pub reasoning_effort: Option<String>,
@@ -103,6 +105,8 @@ pub struct LlmConfig {
 
 impl LlmConfig {
     const OPENAI: &str = "https://api.openai.com/v1";
+    /// All passages of a question fit: 50 of 256 tokens.
+    pub const DEFAULT_PROMPT_TOKENS: usize = 16_000;
     const AZURE_AUDIENCE: &str = "https://cognitiveservices.azure.com";
 
     pub(super) fn read(env: &mut EnvReader) -> Option<Self> {
@@ -120,6 +124,9 @@ impl LlmConfig {
             ),
             auth: LlmAuth::None,
             model: model.clone().unwrap_or_default(),
+            prompt_tokens: env
+                .parsed("OPENAI_PROMPT_TOKENS", 100..=1_000_000, "100 to 1000000")
+                .unwrap_or(Self::DEFAULT_PROMPT_TOKENS),
             max_output_tokens: env.parsed("OPENAI_MAX_OUTPUT_TOKENS", 1..=1_000_000, "1 to 1000000"),
             temperature: env.parsed("OPENAI_TEMPERATURE", 0.0..=2.0, "0 to 2"),
             reasoning_effort: sections::one_of(

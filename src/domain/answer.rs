@@ -40,20 +40,18 @@ pub struct Citation {
 pub enum Grounding {
     /// At least one citation holds; never empty.
     Cited(Vec<Citation>),
-    /// The text has no citation that holds.
+    /// There are citations, but none holds; never empty.
+    Unsupported(Vec<Citation>),
+    /// The text cites nothing.
     Uncited,
     /// Nothing similar enough was found; the text says so and no LLM was called.
     NoEvidence,
 }
 
 impl Grounding {
-    pub fn is_grounded(&self) -> bool {
-        matches!(self, Self::Cited(_))
-    }
-
     pub fn citations(&self) -> &[Citation] {
         match self {
-            Self::Cited(citations) => citations,
+            Self::Cited(citations) | Self::Unsupported(citations) => citations,
             Self::Uncited | Self::NoEvidence => &[],
         }
     }
@@ -85,6 +83,15 @@ impl Usage {
     }
 }
 
+/// What a model wrote and nobody gets to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Markers that pointed to no passage.
+    pub markers: usize,
+    /// Links, images, addresses and tags, taken out or broken.
+    pub links: usize,
+}
+
 /// The reply to a question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -92,9 +99,22 @@ pub struct Answer {
     /// The passages given to the answerer, in the order of their numbers.
     pub contexts: Vec<Hit>,
     pub grounding: Grounding,
+    /// Share of its sentences that have a citation which is supported or weak, 0 to 1.
+    pub support: f32,
+    pub removed: Removed,
     /// `None`: extractive.
     pub model: Option<String>,
     /// As the LLM server said it; `None` when extractive.
     pub finish_reason: Option<String>,
     pub usage: Option<Usage>,
+}
+
+/// Fewer sentences with support than this, and the answer as a whole does not rest on its passages.
+const MIN_SUPPORT: f32 = 0.5;
+
+impl Answer {
+    /// At least one citation holds, and at least half of the sentences have one that does.
+    pub fn is_grounded(&self) -> bool {
+        matches!(self.grounding, Grounding::Cited(_)) && self.support >= MIN_SUPPORT
+    }
 }

@@ -4,7 +4,7 @@ mod answer;
 mod chunk;
 mod question;
 
-pub use answer::{Answer, Citation, Grounding, Usage, Verdict};
+pub use answer::{Answer, Citation, Grounding, Removed, Usage, Verdict};
 pub use chunk::{Chunk, ChunkId, EMBEDDING_DIMENSION, Embedding};
 pub use question::{
     Filter, History, InvalidInput, PageRange, Question, Role, Sampling, SearchMode, TopK, Turn, VectorWeight,

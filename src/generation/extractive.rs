@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
+    cleaner::quoted,
     language::Language,
     plain::{one_line, plain},
     sentences::{Kind, Sentence, sentences},
     words::{Terms, is_unspaced},
 };
-use crate::domain::{Answer, Citation, Grounding, Hit, Question, Verdict};
+use crate::domain::{Answer, Citation, Grounding, Hit, Question, Removed, Verdict};
 
 /// Sentences worth embedding for one question.
 pub const MAX_CANDIDATES: usize = 16;
@@ -52,6 +53,8 @@ pub fn no_evidence(question: &Question) -> Answer {
         text: Language::of(question.as_str()).no_evidence().to_owned(),
         contexts: Vec::new(),
         grounding: Grounding::NoEvidence,
+        support: 0.0,
+        removed: Removed::default(),
         model: None,
         finish_reason: None,
         usage: None,
@@ -103,11 +106,12 @@ pub fn compose(question: &Question, hits: &[Hit], candidates: &[Candidate], cosi
         return Answer { contexts: hits.to_vec(), ..no_evidence(question) };
     }
     let mut text = String::new();
-    for candidate in &chosen {
+    let shown: Vec<String> = chosen.iter().map(|candidate| candidate.shown.clone()).collect();
+    for (candidate, shown) in chosen.iter().zip(quoted(&shown, hits)) {
         if !text.is_empty() {
-            text.push(if candidate.shown.contains('\n') || text.ends_with("```") { '\n' } else { ' ' });
+            text.push(if shown.contains('\n') || text.ends_with("```") { '\n' } else { ' ' });
         }
-        text.push_str(&finished(&candidate.shown));
+        text.push_str(&finished(&shown));
         text.push_str(&format!(" [{}]", candidate.hit + 1));
     }
     text.push_str("\n\n");
@@ -116,6 +120,8 @@ pub fn compose(question: &Question, hits: &[Hit], candidates: &[Candidate], cosi
         text,
         contexts: hits.to_vec(),
         grounding: Grounding::Cited(chosen.into_iter().map(|candidate| citation(candidate, hits)).collect()),
+        support: 1.0,
+        removed: Removed::default(),
         model: None,
         finish_reason: None,
         usage: None,
@@ -326,7 +332,7 @@ fn sources(chosen: &[&Candidate], hits: &[Hit], language: Language) -> String {
     for hit in numbers {
         let chunk = &hits[hit].chunk;
         let page = chunk.page_number.map(|page| format!(", {}", language.page(page))).unwrap_or_default();
-        let place = format!("{}{page}", one_line(&chunk.source));
+        let place = format!("{}{page}", quoted(&[one_line(&chunk.source)], &[]).concat());
         match places.iter_mut().find(|(_, other)| *other == place) {
             Some((markers, _)) => markers.push_str(&format!("[{}]", hit + 1)),
             None => places.push((format!("[{}]", hit + 1), place)),

@@ -31,7 +31,7 @@ fn a_sentence_is_chosen_not_a_chunk_and_its_page_is_named() {
         answer.text,
         "Full-time employees receive 25 days of annual leave. [1]\n\nSources: [1] data/handbook.pdf, page 3"
     );
-    assert!(answer.grounding.is_grounded() && answer.model.is_none());
+    assert!(answer.is_grounded() && answer.model.is_none());
     assert_eq!(answer.grounding.citations()[0].verdict, Verdict::Supported);
 }
 
@@ -60,7 +60,7 @@ fn the_cosine_decides_where_no_word_is_shared() {
     let answer = compose(&question, &hits, &candidates, &cosines);
     assert!(answer.text.starts_with("Staff may stay home when they feel ill. [1]\n"), "{}", answer.text);
     let missing = compose(&question, &hits, &candidates, &[f32::NAN]);
-    assert!(missing.grounding.is_grounded());
+    assert!(missing.is_grounded());
 }
 
 #[test]

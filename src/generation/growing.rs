@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::{
-    Asked, Completion, Form, LlmError, LlmStream, MAX_ANSWER_CHARS, OpenAi, Reply, answer, filtered, fitting,
+    Asked, Cleaner, Completion, Form, LlmError, LlmStream, MAX_ANSWER_CHARS, OpenAi, Reply, Written, answer,
+    filtered, fitting,
 };
-use crate::domain::{Answer, Hit, Question};
+use crate::domain::{Hit, Question};
 
 /// Words as they come, then the checked answer.
 pub struct Growing {
@@ -15,13 +16,14 @@ pub struct Growing {
     state: State,
     /// What the model wrote.
     text: String,
+    cleaner: Cleaner,
     /// White space that may turn out to be the end.
     held: String,
 }
 
 enum State {
     Open(Box<LlmStream>),
-    Ended(Result<Answer, LlmError>),
+    Ended(Result<Written, LlmError>),
 }
 
 /// Asks the model; returns with its first words. A refusal is an answer that says so.
@@ -36,7 +38,7 @@ pub async fn streamed(
     let state = match result {
         Ok(Reply::Growing(stream)) => State::Open(stream),
         Ok(Reply::Whole(completion)) => State::Ended(answer(client, question, contexts, completion)),
-        Err(LlmError::Filtered) => State::Ended(Ok(filtered(client, question, contexts))),
+        Err(LlmError::Filtered) => State::Ended(Ok(filtered(client, question, contexts).into())),
         Err(error) => return Err(error),
     };
     Ok(Growing {
@@ -45,6 +47,7 @@ pub async fn streamed(
         contexts: contexts.to_vec(),
         state,
         text: String::new(),
+        cleaner: Cleaner::new(contexts),
         held: String::new(),
     })
 }
@@ -58,6 +61,7 @@ impl Growing {
             let next = if room { stream.next().await? } else { None };
             let Some(words) = next else { return Ok(self.end()) };
             self.text.push_str(&words);
+            let words = self.cleaner.push(&words);
             let words = self.trimmed(&words);
             if !words.is_empty() {
                 return Ok(Some(words));
@@ -65,8 +69,8 @@ impl Growing {
         }
     }
 
-    /// The answer with its citations checked, once `next` has given `None`.
-    pub fn finish(self) -> Result<Answer, LlmError> {
+    /// The answer with its citations compared, once `next` has given `None`.
+    pub fn finish(self) -> Result<Written, LlmError> {
         match self.state {
             State::Ended(answer) => answer,
             State::Open(_) => Err(LlmError::Malformed { reason: "its stream was left early" }),
@@ -82,9 +86,10 @@ impl Growing {
         let completion = Completion { text: std::mem::take(&mut self.text), ..stream.finish(seen) };
         let answer = answer(&self.client, &self.question, &self.contexts, completion);
         // What stands in for an answer that the model would not give has not been shown.
-        let late = answer.as_ref().ok().filter(|_| !seen).map(|answer| answer.text.clone());
+        let late = answer.as_ref().ok().filter(|_| !seen).map(|answer| answer.text().to_owned());
         self.state = State::Ended(answer);
-        late
+        let rest = self.cleaner.finish();
+        late.or_else(|| Some(self.trimmed(&rest))).filter(|rest| !rest.is_empty())
     }
 
     fn trimmed(&mut self, words: &str) -> String {

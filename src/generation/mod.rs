@@ -1,34 +1,46 @@
 //! Answers from passages: by a language model, or by picking sentences.
 
 mod citations;
+mod claims;
+mod cleaner;
 mod evidence;
 mod extractive;
+mod facts;
 mod followup;
 mod growing;
+mod invisible;
 mod language;
+mod links;
 mod markers;
 mod openai;
+mod passage;
 mod plain;
+mod polarity;
 mod prompt;
 pub mod rewrite;
 mod sentences;
+mod shown;
+mod units;
 mod words;
+mod written;
 
 use std::{
     hash::{BuildHasher, RandomState},
     time::Instant,
 };
 
-pub use citations::{Checked, check};
+pub use citations::{Checked, Draft, MAX_PAIRS, check, draft};
+pub use cleaner::Cleaner;
 pub use evidence::{Signals, evidence, signals};
 pub use extractive::{Candidate, MAX_CANDIDATES, candidates, compose, no_evidence};
 pub use growing::{Growing, streamed};
 pub use language::Language;
 pub use openai::{Completion, Form, LlmError, OpenAi, OpenAiSetupError};
 use openai::{LlmStream, Reply};
-pub use prompt::{DEFAULT_BUDGET_CHARS, Message, Prompt, prompt};
+pub use prompt::{Message, Prompt, prompt, tokens};
+pub use written::Written;
 
-use crate::domain::{Answer, Grounding, History, Hit, Question, Sampling, Usage};
+use crate::domain::{Answer, Grounding, History, Hit, Question, Removed, Sampling, Usage};
 
 /// A longer answer is cut: no model writes one, and each sentence of it is compared with its passages.
 const MAX_ANSWER_CHARS: usize = 100_000;
@@ -52,12 +64,12 @@ pub async fn generative(
     asked: Asked<'_>,
     hits: &[Hit],
     deadline: Instant,
-) -> Result<Answer, LlmError> {
+) -> Result<Written, LlmError> {
     let question = asked.question;
     match fitting(client, asked, hits, Form::Sentences, deadline).await {
         (contexts, Ok(Reply::Whole(completion))) => answer(client, question, contexts, completion),
         (_, Ok(Reply::Growing(_))) => Err(LlmError::Malformed { reason: "it is a stream" }),
-        (contexts, Err(LlmError::Filtered)) => Ok(filtered(client, question, contexts)),
+        (contexts, Err(LlmError::Filtered)) => Ok(filtered(client, question, contexts).into()),
         (_, Err(error)) => Err(error),
     }
 }
@@ -96,7 +108,7 @@ async fn fitting<'a>(
     deadline: Instant,
 ) -> (&'a [Hit], Result<Reply, LlmError>) {
     let boundary = boundary();
-    let mut budget = DEFAULT_BUDGET_CHARS;
+    let mut budget = client.prompt_tokens();
     let mut halvings = 0;
     loop {
         let mut prompt = prompt(asked.question.as_str(), asked.history, hits, &boundary, budget);
@@ -108,9 +120,9 @@ async fn fitting<'a>(
         match client.ask(&prompt.messages, form, asked.sampling, deadline).await {
             Err(LlmError::TooLong) if halvings < MAX_HALVINGS => {
                 halvings += 1;
-                let characters: usize = contexts.iter().map(|hit| hit.chunk.content.chars().count()).sum();
-                budget = characters.min(budget) / 2;
-                tracing::warn!(budget_chars = budget, "the prompt is too long for the llm, it is shortened");
+                let sent: usize = contexts.iter().map(|hit| tokens(&hit.chunk.content)).sum();
+                budget = sent.min(budget) / 2;
+                tracing::warn!(budget_tokens = budget, "the prompt is too long for the llm, it is shortened");
             }
             result => return (contexts, result),
         }
@@ -122,34 +134,31 @@ fn answer(
     question: &Question,
     contexts: &[Hit],
     completion: Completion,
-) -> Result<Answer, LlmError> {
+) -> Result<Written, LlmError> {
     let usage = completion.usage.map(|usage| client.priced(usage, completion.model.as_deref()));
     let model = completion.model.unwrap_or_else(|| client.model().to_owned());
     if completion.declined {
         let declined = declined(client, question, contexts, completion.finish_reason);
-        return Ok(Answer { model: Some(model), usage, ..declined });
+        return Ok(Answer { model: Some(model), usage, ..declined }.into());
     }
     if completion.no_evidence {
         let finish_reason = completion.finish_reason;
         let contexts = contexts.to_vec();
-        return Ok(Answer { contexts, model: Some(model), finish_reason, usage, ..no_evidence(question) });
+        let answer = Answer { contexts, model: Some(model), finish_reason, usage, ..no_evidence(question) };
+        return Ok(answer.into());
     }
     let text: String = completion.text.chars().take(MAX_ANSWER_CHARS).collect();
-    let Checked { text, grounding, dangling } = check(&text, contexts);
-    if dangling > 0 {
-        tracing::debug!(dangling, "the answer cited passages that do not exist");
-    }
-    if text.is_empty() {
-        return Err(LlmError::Malformed { reason: "it has nothing but markers" });
-    }
-    Ok(Answer {
-        text,
+    let answer = Answer {
+        text: String::new(),
         contexts: contexts.to_vec(),
-        grounding,
+        grounding: Grounding::Uncited,
+        support: 0.0,
+        removed: Removed::default(),
         model: Some(model),
         finish_reason: completion.finish_reason,
         usage,
-    })
+    };
+    Written::new(answer, draft(&text, contexts))
 }
 
 fn filtered(client: &OpenAi, question: &Question, contexts: &[Hit]) -> Answer {
@@ -161,6 +170,8 @@ fn declined(client: &OpenAi, question: &Question, contexts: &[Hit], finish_reaso
         text: Language::of(question.as_str()).declined().to_owned(),
         contexts: contexts.to_vec(),
         grounding: Grounding::Uncited,
+        support: 0.0,
+        removed: Removed::default(),
         model: Some(client.model().to_owned()),
         finish_reason,
         usage: None,
@@ -189,6 +200,7 @@ mod testing {
             api: LlmApi::Chat,
             auth: LlmAuth::None,
             model: "test-model".to_owned(),
+            prompt_tokens: LlmConfig::DEFAULT_PROMPT_TOKENS,
             max_output_tokens: None,
             temperature: None,
             reasoning_effort: None,

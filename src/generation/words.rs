@@ -210,6 +210,19 @@ const SPELLED: &[&str] = &[
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 ];
 
+/// "HR" in a text of human resources.
+pub fn are_initials(name: &str, text: &str) -> bool {
+    let letters: Vec<char> = name.to_lowercase().chars().collect();
+    let plural = name.ends_with('s') && name.len() > 2;
+    let letters = if plural { &letters[..letters.len() - 1] } else { &letters[..] };
+    if !(2..=6).contains(&letters.len()) || name.chars().skip(1).all(char::is_lowercase) {
+        return false;
+    }
+    let initials: Vec<char> =
+        text.split(|c: char| !c.is_alphanumeric()).filter_map(|word| word.chars().next()).collect();
+    initials.windows(letters.len()).any(|run| run == letters)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

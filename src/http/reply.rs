@@ -69,6 +69,12 @@ struct AnswerMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     grounded: bool,
+    /// Share of the answer's sentences that have a citation which holds.
+    support: f64,
+    /// Markers of the model that pointed nowhere.
+    removed_markers: usize,
+    /// Links, images, addresses and tags of the model that no passage has.
+    removed_links: usize,
     model: Option<String>,
     finish_reason: Option<String>,
     /// As it was asked, where it was understood from the conversation.
@@ -129,7 +135,10 @@ impl AnswerTail {
             metadata: AnswerMetadata {
                 mode: if answer.model.is_some() { "generative" } else { "extractive" },
                 reason,
-                grounded: answer.grounding.is_grounded(),
+                grounded: answer.is_grounded(),
+                support: (f64::from(answer.support) * 1e3).round() / 1e3,
+                removed_markers: answer.removed.markers,
+                removed_links: answer.removed.links,
                 model: answer.model,
                 finish_reason: answer.finish_reason,
                 question: follow_up.as_ref().map(|follow_up| text(&follow_up.question)),
@@ -242,7 +251,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{Chunk, ChunkId, Citation, Grounding, Verdict};
+    use crate::domain::{Chunk, ChunkId, Citation, Grounding, Removed, Verdict};
 
     fn hit() -> Hit {
         let chunk = Chunk {
@@ -280,6 +289,8 @@ mod tests {
             contexts: vec![hit()],
             // The second points nowhere and must not take the reply down.
             grounding: Grounding::Cited(vec![citation(0), citation(9)]),
+            support: 1.0,
+            removed: Removed { markers: 1, links: 0 },
             model: None,
             finish_reason: None,
             usage: Some(Usage { input_tokens: 1, output_tokens: 2, total_tokens: 3, ..Usage::default() }),
@@ -304,7 +315,7 @@ mod tests {
                 "quote": "Tea is hot", "start": 0, "end": 10, "verdict": "supported"
             }],
             "metadata": {
-                "mode": "extractive", "reason": "llm_timeout", "grounded": true, "model": null, "finish_reason": null,
+                "mode": "extractive", "reason": "llm_timeout", "grounded": true, "support": 1.0, "removed_markers": 1, "removed_links": 0, "model": null, "finish_reason": null,
                 "trace_id": trace_id.to_string(), "index_version": "v7",
                 "usage": {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 2, "total_tokens": 3, "cost_usd": null},
                 "timings_ms": {"embed": 9.0, "search": 1.235, "generate": 0.0, "total": 11.0}

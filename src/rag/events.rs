@@ -7,8 +7,7 @@ use tracing::Instrument;
 
 use super::{Answered, Found, Query, Rag, RagError};
 use crate::{
-    domain::Answer,
-    generation::{Growing, LlmError},
+    generation::{Growing, LlmError, Written},
     telemetry::spans,
 };
 
@@ -93,7 +92,7 @@ impl Listener {
     }
 
     /// Passes an answer on as it grows; `heard` tells whether any of it was.
-    pub async fn hear(&self, mut growing: Growing, heard: &mut bool) -> Result<Answer, LlmError> {
+    pub async fn hear(&self, mut growing: Growing, heard: &mut bool) -> Result<Written, LlmError> {
         while let Some(words) = growing.next().await? {
             *heard = true;
             self.delta(words).await;

@@ -84,7 +84,8 @@ async fn a_real_server_answers_refuses_and_is_limited() {
     ];
     let ask = question("How many days of annual leave do employees receive?");
 
-    let answer = generative(&client, asked(&ask, &History::default()), &hits, deadline()).await.unwrap();
+    let answer =
+        generative(&client, asked(&ask, &History::default()), &hits, deadline()).await.unwrap().judged(None);
     let usage = answer.usage.expect("the server counts tokens");
     assert!(usage.input_tokens > 100 && (1..=40).contains(&usage.output_tokens), "{usage:?}");
     assert_eq!(usage.total_tokens, usage.input_tokens + usage.output_tokens);
@@ -93,7 +94,9 @@ async fn a_real_server_answers_refuses_and_is_limited() {
     assert!(matches!(answer.finish_reason.as_deref(), Some("stop" | "length")));
     assert_eq!(answer.contexts.len(), 2);
     match &answer.grounding {
-        Grounding::Cited(citations) => assert!(citations.iter().all(|c| (1..=2).contains(&c.number))),
+        Grounding::Cited(citations) | Grounding::Unsupported(citations) => {
+            assert!(citations.iter().all(|c| (1..=2).contains(&c.number)))
+        }
         Grounding::Uncited => {}
         Grounding::NoEvidence => panic!("a model was asked"),
     }
@@ -104,12 +107,13 @@ async fn a_real_server_answers_refuses_and_is_limited() {
     )
     .unwrap();
     let refused = generative(&wrong, asked(&ask, &History::default()), &hits, deadline()).await;
-    assert_eq!(refused, Err(LlmError::Unauthorized { status: 401 }));
+    assert_eq!(refused.err(), Some(LlmError::Unauthorized { status: 401 }));
 
     // Three passages of some 3,000 tokens do not fit into a slot of 4,096, one of them does.
     let long = "The pump is opened and then it is closed again. ".repeat(260);
     let giants: Vec<Hit> = (0..3).map(|i| hit(&format!("{i}.md"), &long)).collect();
     let short = OpenAi::new(&LlmConfig { max_output_tokens: Some(4), ..config }, metrics()).unwrap();
-    let answer = generative(&short, asked(&ask, &History::default()), &giants, deadline()).await.unwrap();
+    let answer =
+        generative(&short, asked(&ask, &History::default()), &giants, deadline()).await.unwrap().judged(None);
     assert_eq!(answer.contexts.len(), 1);
 }

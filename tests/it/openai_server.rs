@@ -197,5 +197,7 @@ pub fn soon() -> Instant {
 }
 
 pub async fn ask(client: &OpenAi, hits: &[Hit]) -> Result<Answer, LlmError> {
-    generative(client, asked(&question("How many days of leave?"), &History::default()), hits, soon()).await
+    let question = question("How many days of leave?");
+    let written = generative(client, asked(&question, &History::default()), hits, soon()).await;
+    written.map(|written| written.judged(None))
 }

@@ -30,8 +30,10 @@ async fn the_request_is_exactly_this_and_the_answer_is_checked() {
     ])
     .unwrap();
     let hits = [hit("handbook.pdf", "All employees get 25 days of annual leave. Lunch is free.")];
-    let answer =
-        generative(&client, asked(&question("How many days?"), &history), &hits, soon()).await.unwrap();
+    let answer = generative(&client, asked(&question("How many days?"), &history), &hits, soon())
+        .await
+        .unwrap()
+        .judged(None);
 
     assert_eq!(answer.text, "Employees get 25 days of leave [1]. See [1] and.");
     assert_eq!(
@@ -322,7 +324,8 @@ async fn refusals_and_filters_are_answers_in_the_language_of_the_question() {
         let answer =
             generative(&client, asked(&question("年假有多少天？"), &History::default()), &hits, soon())
                 .await
-                .unwrap();
+                .unwrap()
+                .judged(None);
         assert_eq!(answer.text, "语言模型拒绝回答这个问题。");
         assert_eq!((answer.finish_reason.as_deref(), &answer.grounding), (Some(reason), &Grounding::Uncited));
         assert_eq!(server.count(), 1);

@@ -35,6 +35,7 @@ pub fn llm(base_url: String, api_key: &str) -> LlmConfig {
         api: LlmApi::Chat,
         auth: LlmAuth::Bearer(api_key.to_owned().into()),
         model: "test-model".to_owned(),
+        prompt_tokens: LlmConfig::DEFAULT_PROMPT_TOKENS,
         max_output_tokens: None,
         temperature: None,
         reasoning_effort: None,

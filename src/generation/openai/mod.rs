@@ -251,6 +251,11 @@ impl OpenAi {
             .unwrap_or_else(|_| Err(Failure::passing(LlmError::Timeout)))
     }
 
+    /// What the passages of one prompt may take.
+    pub fn prompt_tokens(&self) -> usize {
+        self.inner.config.prompt_tokens
+    }
+
     async fn read(&self, ask: &Ask<'_>, mut response: Response, deadline: Instant) -> Result<Reply, Failure> {
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let streams = ask.form == Form::Stream;
