@@ -162,7 +162,7 @@ impl Watch {
         if status == 200
             && let Some(code) = code
         {
-            // The head of a stream had gone out when it failed.
+            // The head of a stream had gone out when it failed. Datadog goes by the status alone, others by this.
             spans::failed(&Span::current(), code, &cause.unwrap_or(code));
         }
         match status {

@@ -122,8 +122,11 @@ fn cosines_of_the_model_are_reported_beside_words() {
             if texts.is_empty() {
                 return draft.judge(None);
             }
-            let vectors = runtime.block_on(embedder.embed_now(texts)).unwrap();
+            let vectors = runtime.block_on(embedder.embed_now(texts.clone())).unwrap();
             let cosines: Vec<f32> = vectors.chunks_exact(2).map(|pair| pair[0].cosine(&pair[1])).collect();
+            for (cosine, pair) in cosines.iter().zip(texts.chunks_exact(2)) {
+                println!("  left open by words, cosine {cosine:.2}: {}", pair[0]);
+            }
             draft.judge(Some(&cosines))
         });
         print(half, "with the model", &with);

@@ -29,18 +29,18 @@ pub fn documents(dir: &Path) -> std::path::PathBuf {
     docs
 }
 
-fn named<'a>(spans: &'a [Value], name: &str) -> Vec<&'a Value> {
+pub fn named<'a>(spans: &'a [Value], name: &str) -> Vec<&'a Value> {
     spans.iter().filter(|span| span["name"] == name).collect()
 }
 
 /// The spans of a trace, by the 128-bit id in hex.
-fn of_trace(spans: &[Value], trace: &str) -> Vec<Value> {
+pub fn of_trace(spans: &[Value], trace: &str) -> Vec<Value> {
     let low = u64::from_str_radix(&trace[16..], 16).unwrap();
     spans.iter().filter(|span| span["trace_id"] == low).cloned().collect()
 }
 
 /// `name type resource`, indented by depth, in the order of starting.
-fn tree(spans: &[Value]) -> String {
+pub fn tree(spans: &[Value]) -> String {
     fn below(spans: &[Value], parent: &Value, depth: usize, text: &mut String) {
         let mut children: Vec<_> = spans.iter().filter(|span| &span["parent_id"] == parent).collect();
         children.sort_by_key(|span| span["start"].as_u64());
@@ -63,7 +63,7 @@ fn tree(spans: &[Value]) -> String {
 }
 
 /// The agent checked every trace, and found nothing.
-async fn assert_checks_passed(agent: &Agent) {
+pub async fn assert_checks_passed(agent: &Agent) {
     let summary = agent.get("/test/trace_check/summary?return_all=true").await;
     let checks = summary.as_object().unwrap();
     assert!(checks.len() >= 5, "{summary}");
