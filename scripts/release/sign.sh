@@ -34,10 +34,10 @@ main() {
   require_digest "$DIGEST"
   require_tools cosign syft docker jq
   mkdir -p "$SBOM_DIR"
-  local platforms platform digest
+  local platforms platform child
   platforms=$(platforms_of "$IMAGE@$DIGEST")
-  while read -r platform digest; do
-    list_and_attest "$platform" "$digest"
+  while read -r platform child; do
+    list_and_attest "$platform" "$child"
   done <<<"$platforms"
   # The signature comes last: it stands for the lists as well.
   step "signing $IMAGE@$DIGEST"
@@ -46,18 +46,18 @@ main() {
 
 # list_and_attest OS/ARCHITECTURE DIGEST
 list_and_attest() {
-  local platform=$1 digest=$2 sbom components
+  local platform=$1 child=$2 sbom components
   sbom=$SBOM_DIR/${platform//\//-}.cdx.json
-  require_digest "$digest"
+  require_digest "$child"
   step "listing what is in $platform"
   # The loop's list of platforms is on stdin, and no tool may read it away.
-  syft scan "registry:$IMAGE@$digest" --output "cyclonedx-json=$sbom" </dev/null
+  syft scan "registry:$IMAGE@$child" --output "cyclonedx-json=$sbom" </dev/null
   components=$(jq -er '.components | length' "$sbom") || die 1 "$sbom is not a CycloneDX list"
   # The Rust crates are in the binary's own list (cargo-auditable); an image without them was built some other way.
   jq -e 'any(.components[]; (.purl // "") | startswith("pkg:cargo/"))' "$sbom" >/dev/null ||
     die 1 "$sbom names no Rust crate: the binary lacks the list of cargo-auditable"
   note "$components components"
-  run cosign attest --yes --type cyclonedx --predicate "$sbom" "$IMAGE@$digest" </dev/null
+  run cosign attest --yes --type cyclonedx --predicate "$sbom" "$IMAGE@$child" </dev/null
 }
 
 main "$@"
