@@ -20,7 +20,7 @@ IDENTITIES = {("ci", "publish"), ("cd", "staging"), ("cd", "production"), ("roll
 HARMLESS = {("contents", "read"), ("security-events", "write"), ("packages", "read")}
 ONLY_MAIN = "github.event_name == 'push' && github.ref == 'refs/heads/main'"
 SIGNER = ".github/workflows/ci.yml@refs/heads/main"
-PROGRAMS = ("cargo deny",)
+PROGRAMS = ("cargo deny", "docker pull")
 EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.S)
 # What a stranger can choose: titles, bodies, branch names, authors. `head_sha` and `base.sha` are hashes.
 FOREIGN = re.compile(
@@ -225,6 +225,9 @@ def of_cd(workflow):
             yield f"{job}: must deploy the digest that was verified"
     if "./scripts/deploy_canary.sh" not in str(jobs["production"]["steps"]):
         yield "production: is reached by the canary"
+    undo = [s for s in jobs["production"]["steps"] if s.get("run") == "./scripts/deploy_canary.sh --abort"]
+    if not undo or undo[0].get("if") != "failure() || cancelled()":
+        yield "production: a rollout that was cut short is undone"
     if not str(jobs["record"].get("if", "")).startswith("always()") or "production" not in needs(jobs["record"]):
         yield "record: success and failure of production are both recorded"
     if "production" not in needs(jobs["catalog"]) or "if" in jobs["catalog"]:
