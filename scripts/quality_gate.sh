@@ -81,7 +81,7 @@ base_program() {
   fi
   mkdir -p "$target"
   git worktree prune
-  git worktree add --quiet --force --detach "$(worktree_path)" "$1" >&2
+  git worktree add --quiet --force --detach "$(worktree_path)" "$1" >&2 || die 1 "$1 could not be checked out to $(worktree_path)"
   build "$(worktree_path)" base
 }
 
@@ -91,7 +91,8 @@ worktree_path() { printf '%s/quality-base' "$target"; }
 build() {
   require_toolchain
   step "building the $2"
-  (cd "$1" && CARGO_TARGET_DIR=$target cargo build --release --locked --bin rag-api) >&2
+  # Said out loud, since bash forgets `set -e` within $(…), and the program of the build before would be taken.
+  (cd "$1" && CARGO_TARGET_DIR=$target cargo build --release --locked --bin rag-api) >&2 || die 1 "the $2 does not build"
   cp "$target/release/rag-api" "$reports/rag-api-$2"
   printf '%s' "$reports/rag-api-$2"
 }

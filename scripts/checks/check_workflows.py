@@ -230,6 +230,9 @@ def of_cd(workflow):
         yield "production: a rollout that was cut short is undone"
     if not str(jobs["record"].get("if", "")).startswith("always()") or "production" not in needs(jobs["record"]):
         yield "record: success and failure of production are both recorded"
+    outcomes = {(s.get("run", "").split()[-1], s.get("if")) for s in jobs["record"]["steps"] if "dora" in s.get("run", "")}
+    if outcomes != {("success", "needs.production.result == 'success'"), ("failure", "needs.production.result != 'success'")}:
+        yield "record: one event for success, another for everything else"
     if "production" not in needs(jobs["catalog"]) or "if" in jobs["catalog"]:
         yield "catalog: follows a production that succeeded"
     yield from no_build(workflow)
@@ -243,8 +246,9 @@ def of_rollback(workflow):
         yield "must stop the rollout that holds deploy-<environment>"
     if "refs/heads/main" not in str(job.get("if")):
         yield "must run main's script"
-    if not str(workflow["jobs"]["record"].get("if", "")).startswith("always()"):
-        yield "record: a rollback that failed is recorded too"
+    guard = str(workflow["jobs"]["record"].get("if", ""))
+    if not guard.startswith("always()") or "outputs.commit != needs.rollback.outputs.restored_commit" not in guard:
+        yield "record: mark what was undone, also by a run that failed, and nothing else"
     yield from no_build(workflow)
 
 

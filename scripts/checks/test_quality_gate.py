@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -154,6 +155,46 @@ class Script(unittest.TestCase):
                 done = subprocess.run([ROOT / "scripts/quality_gate.sh"], env=environment, capture_output=True, text=True, timeout=60)
                 self.assertEqual(done.returncode, wanted, done.stderr)
             self.assertEqual((folder / "summary.md").read_text().count("## Retrieval"), 2)
+
+    def test_the_base_is_built_apart_and_its_folder_removed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            clone, bin_, target = folder / "clone", folder / "bin", folder / "target"
+            subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+            for name in ("quality_gate.sh", "quality_gate.py", "lib.sh"):
+                shutil.copy(ROOT / "scripts" / name, clone / "scripts" / name)
+            bin_.mkdir()
+            # A compiler whose programs report what the file `figure` beside Cargo.toml says.
+            for name, text in (
+                ("cc", ""),
+                ("rustc", "echo rustc 9.9.9"),
+                ("cargo", '[ "$1" = build ] || exit 0\ngrep -q broken figure && exit 1\nmkdir -p "$CARGO_TARGET_DIR/release"\n'
+                          'sed "s/FIGURE/$(cat figure)/" "$PROGRAM" >"$CARGO_TARGET_DIR/release/rag-api"\nchmod +x "$CARGO_TARGET_DIR/release/rag-api"'),
+            ):
+                (bin_ / name).write_text(f"#!/bin/sh\n{text}\n")
+                (bin_ / name).chmod(0o755)
+            report = json.dumps(changed("hybrid", "ndcg@10", "FIGURE")).replace('"FIGURE"', "FIGURE")
+            (folder / "program").write_text(f"#!/bin/sh\n[ \"$1\" = model ] && exit 0\necho '{report}' >\"$4\"\n")
+            git = ["git", "-C", clone, "-c", "user.name=t", "-c", "user.email=t@example.com"]
+            for base, head, wanted in (("0.95", "0.95", 0), ("0.95", "0.90", 1), ("broken", "0.95", 1), ("0.95", "broken", 1)):
+                (clone / "figure").write_text(base)
+                subprocess.run([*git, "add", "figure"], check=True)
+                subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", base], check=True)
+                (clone / "figure").write_text(head)
+                environment = {
+                    "PATH": f"{bin_}:/usr/local/bin:/usr/bin:/bin",
+                    "PROGRAM": str(folder / "program"),
+                    "CARGO_TARGET_DIR": str(target),
+                    "REPORTS_DIR": str(folder / "reports"),
+                    "BASE": "HEAD",
+                }
+                done = subprocess.run([clone / "scripts/quality_gate.sh"], env=environment, capture_output=True, text=True, timeout=60)
+                with self.subTest(base=base, head=head):
+                    self.assertEqual(done.returncode, wanted, done.stdout + done.stderr)
+                    worktrees = subprocess.run([*git, "worktree", "list"], capture_output=True, text=True, check=True).stdout
+                    self.assertEqual(len(worktrees.splitlines()), 1)
+                    if (base, head) == ("0.95", "0.90"):
+                        self.assertIn("hybrid ndcg@10 fell from 0.9500 to 0.9000", done.stdout)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,18 @@ if "inspect --format" in call:
     print(os.environ["MANIFEST"])
 elif "inspect --raw" in call:
     print(os.environ["RAW"])
+elif call.startswith("az"):
+    print(os.environ["REVISIONS"])
 elif call.startswith("git ls-remote"):
     print(os.environ["HEAD_OF_MAIN"] + "\\trefs/heads/main")
 elif call.startswith("syft"):
     open(call.split("cyclonedx-json=")[1].split()[0], "w").write(os.environ["SBOM"])
 """
+
+
+def revision(weight, commit):
+    env = [{"name": "BUILD_SHA", "value": commit}, {"name": "APP_VERSION", "value": "1.2.3"}, {"name": "KEY", "secretRef": "key"}]
+    return {"properties": {"trafficWeight": weight, "template": {"containers": [{"env": env}]}}}
 
 
 class Release(unittest.TestCase):
@@ -46,7 +53,7 @@ class Release(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.path = pathlib.Path(folder.name)
         (self.path / "bin").mkdir()
-        for name in ("docker", "cosign", "gh", "syft", "git"):
+        for name in ("docker", "cosign", "gh", "syft", "git", "az"):
             stub = self.path / "bin" / name
             stub.write_text(STUB)
             stub.chmod(0o755)
@@ -58,6 +65,9 @@ class Release(unittest.TestCase):
             "RAW": json.dumps({"manifests": MANIFESTS}),
             "SBOM": json.dumps(SBOM),
             "HEAD_OF_MAIN": COMMIT,
+            "REVISIONS": json.dumps([revision(0, "0" * 40), revision(90, COMMIT), revision(None, "1" * 40)]),
+            "AZURE_RESOURCE_GROUP": "rg",
+            "CONTAINER_APP_NAME": "app",
             "IMAGE": IMAGE,
             "TAG": "sha-1a2b3c4",
             "DIGEST": INDEX,
@@ -175,6 +185,17 @@ class Release(unittest.TestCase):
         self.assertEqual(self.run_script("promote.sh", HEAD_OF_MAIN="0" * 40), ["git ls-remote --exit-code origin refs/heads/main"])
         self.run_script("promote.sh", 1, MANIFEST=json.dumps({"digest": AMD}))
         self.run_script("promote.sh", 1, FAIL="git")
+
+    def test_what_serves_is_the_revision_with_most_of_the_traffic(self):
+        self.run_script("serving.sh")
+        self.assertEqual(self.output(), {"commit": COMMIT, "version": "1.2.3"})
+
+    def test_a_rollback_does_not_wait_for_the_record(self):
+        for changes in ({"FAIL": "az"}, {"REVISIONS": "[]"}, {"REVISIONS": "{"}, {"REVISIONS": json.dumps([revision(100, "x; id")])}):
+            with self.subTest(**changes):
+                self.run_script("serving.sh", **changes)
+                self.assertEqual(self.output()["commit"], "")
+        self.run_script("serving.sh", 2, CONTAINER_APP_NAME=None)
 
 
 class Plan(unittest.TestCase):

@@ -57,6 +57,8 @@ MUTANTS = [
     ("a name deployed instead of the digest", "cd", "IMAGE: ${{ needs.verify.outputs.image }}", "IMAGE: ${{ needs.verify.outputs.tag }}"),
     ("a password for Azure", "cd", LOGIN, "          creds: ${{ secrets.AZURE_CREDENTIALS }}\n"),
     ("failures of production not recorded", "cd", "if: always() && needs.production.outputs.started_at != ''", "if: needs.production.outputs.started_at != ''"),
+    ("failures recorded as successes", "cd", "send_datadog_dora_deployment.sh failure", "send_datadog_dora_deployment.sh success"),
+    ("a good version marked by pressing twice", "rollback", " && needs.rollback.outputs.commit != needs.rollback.outputs.restored_commit", ""),
     ("two rollouts at once", "cd", "group: deploy-production", "group: deploy-production-${{ github.run_id }}"),
     ("a secret outside of environments", "cd", "    environment: datadog\n", ""),
     ("a rollout that is left half-way", "cd", "./scripts/deploy_canary.sh --abort", "./scripts/release/timestamp.sh"),
