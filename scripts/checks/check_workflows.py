@@ -57,7 +57,16 @@ def problems(root):
             found += [f"{name}.yml: {problem}" for problem in rules(workflows[name])]
         else:
             found.append(f"there is no {name}.yml")
-    return found
+    return found + list(settings(root, files))
+
+
+def settings(root, files):
+    """What somebody has to set up by hand is listed where they look for it."""
+    manual = root / ".github/workflows/README.md"
+    listed = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", manual.read_text(encoding="utf-8"))) if manual.is_file() else set()
+    used = {name for file in files for name in re.findall(r"(?:vars|secrets)\.([A-Z][A-Z0-9_]+)", file.read_text(encoding="utf-8"))}
+    for name in sorted(used ^ listed):
+        yield f"{name} is {'used by a workflow and not' if name in used else 'used by no workflow, and'} listed in .github/workflows/README.md"
 
 
 def pins(files):

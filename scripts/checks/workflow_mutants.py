@@ -65,6 +65,7 @@ MUTANTS = [
     ("a rollback that waits for the rollout", "rollback", "cancel-in-progress: true", "cancel-in-progress: false"),
     ("a rollback that builds", "rollback", "./scripts/rollback.sh", "./scripts/image/build.sh"),
     ("a rollback by push", "rollback", "on:\n", "on:\n  push:\n"),
+    ("a setting nobody hears of", "cd", "${{ vars.BASE_URL }}", "${{ vars.STAGING_URL }}"),
     ("an unknown event filter", "ci", "    branches: [main]", "    branch: [main]"),
     ("a broken expression", "ci", "vars.IMAGE_TARGET || 'production'", "vars.IMAGE_TARGET || production'"),
     ("a schedule that is no time", "security", "17 4 * * 1", "17 4 * * 9"),
