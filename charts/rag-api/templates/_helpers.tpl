@@ -16,17 +16,13 @@
 {{- define "rag-api.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/version: {{ include "rag-api.version" . | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{ include "rag-api.selectorLabels" . }}
 {{- end }}
 
 {{- define "rag-api.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "rag-api.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end }}
-
-{{- define "rag-api.version" -}}
-{{- default .Chart.AppVersion .Values.image.tag }}
 {{- end }}
 
 {{- define "rag-api.image" -}}
@@ -36,7 +32,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- else if .Values.image.requireDigest }}
 {{- fail "image.digest: this release asks for one (image.requireDigest); give the digest that the pipeline verified" }}
 {{- else }}
-{{- printf "%s:%s" $repository (include "rag-api.version" .) }}
+{{- printf "%s:%s" $repository (required "image.tag: say which image, as in sha-1a2b3c4, or give image.digest" .Values.image.tag) }}
 {{- end }}
 {{- end }}
 
