@@ -222,6 +222,8 @@ def of_cd(workflow):
         yield f"verify: only {SIGNER} may have signed"
     if "--on origin/main" not in str(jobs["verify"]["steps"]):
         yield "verify: the commit must be on main"
+    if any("ref" in s.get("with", {}) for s in jobs["verify"]["steps"]):
+        yield "verify: main's own scripts judge the commit"
     if set(needs(jobs["production"])) != {"verify", "staging"} or "verify" not in needs(jobs["staging"]):
         yield "verify, staging and production must come in this order"
     for job, environment in (("staging", "staging"), ("production", "production")):

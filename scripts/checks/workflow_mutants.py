@@ -53,6 +53,8 @@ MUTANTS = [
     ("production without approval", "cd", "    environment: production\n", "    environment: staging\n"),
     ("runs of forks deployed", "cd", "        github.event.workflow_run.event == 'push' &&\n", ""),
     ("failed runs deployed", "cd", "        github.event.workflow_run.conclusion == 'success' &&\n", ""),
+    ("a commit that judges itself", "cd", "          # Main's scripts", "          ref: ${{ env.COMMIT }}\n          # Main's scripts"),
+    ("a commit of any branch", "cd", "plan.sh --on origin/main", "plan.sh"),
     ("anybody's signature", "cd", "SIGNER_WORKFLOW: .github/workflows/ci.yml@refs/heads/main", "SIGNER_WORKFLOW: .github/workflows/ci.yml@refs/heads/dev"),
     ("a name deployed instead of the digest", "cd", "IMAGE: ${{ needs.verify.outputs.image }}", "IMAGE: ${{ needs.verify.outputs.tag }}"),
     ("a password for Azure", "cd", LOGIN, "          creds: ${{ secrets.AZURE_CREDENTIALS }}\n"),

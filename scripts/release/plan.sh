@@ -12,7 +12,7 @@ usage() {
 usage: REPOSITORY=OWNER/NAME COMMIT=HASH ./scripts/release/plan.sh [--on REF]
 
 Prints image, tag, version and time of a commit, and writes them to $GITHUB_OUTPUT where that is set. The version is the one
-of Cargo.toml in the working tree. Touches nothing else.
+of the commit's Cargo.toml. Runs nothing of the commit and touches nothing.
 
 REPOSITORY  on GitHub; the image is ghcr.io/ and its name in lower case
 COMMIT      all 40 digits
@@ -39,8 +39,9 @@ main() {
     git merge-base --is-ancestor "$COMMIT" "$ref" || die 1 "$COMMIT is not part of $ref; only commits of that branch are deployed"
   fi
   local version
-  version=$(sed -nE '/^\[package\]/,/^\[[^p]/ s/^version *= *"([^"]+)".*/\1/p' Cargo.toml)
-  [[ -n $version ]] || die 1 "Cargo.toml has no version in [package]"
+  version=$(git show "$COMMIT:Cargo.toml" | sed -nE '/^\[package\]/,/^\[[^p]/ s/^version *= *"([^"]+)".*/\1/p') ||
+    die 1 "$COMMIT is not in this clone"
+  [[ $version =~ ^[0-9A-Za-z.+-]{1,64}$ ]] || die 1 "Cargo.toml of $COMMIT has no version in [package]"
   output image "ghcr.io/${REPOSITORY,,}"
   output tag "sha-${COMMIT:0:7}"
   output version "$version"
