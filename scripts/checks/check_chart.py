@@ -40,7 +40,7 @@ REFUSED = [
     ("bare", {"image": {"tag": "latest"}}, "tag"),
     ("bare", {"image": {"tag": ""}}, "image.tag"),
     ("bare", {"image": {"digest": "sha256:abc"}}, "digest"),
-    ("prod", {"image": {"digest": ""}}, "image.digest"),
+    ("prod", {"image": {"digest": "", "tag": "sha-1a2b3c4"}}, "image.requireDigest"),
     ("bare", {"replicas": 2}, "index.backend"),
     ("bare", {"autoscaling": {"enabled": True}}, "index.backend"),
     ("bare", {"index": {"backend": "azure"}}, "AZURE_SEARCH_ENDPOINT"),
