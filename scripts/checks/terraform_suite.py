@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""Checks terraform/ as a whole; scripts/checks/terraform.sh runs it beside the stand-in for the provider.
+
+usage: terraform_suite.py check WORK       everything, on a copy in the folder WORK
+       terraform_suite.py mutants WORK     seeds each mistake of terraform_mutants.py in a copy of its own
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import terraform_policy
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ENVIRONMENTS = ["environments/dev", "environments/prod"]
+IMAGE = "ghcr.io/acme/rag-api@sha256:" + "1" * 64
+COMMON = {
+    "suffix": "a1b2", "location": "japaneast", "image": IMAGE, "callers": ["203.0.113.0/24"], "github_repository": "acme/rag-api",
+    "alert_emails": ["operators@example.com"], "budget": {"amount": 100, "start": "2026-12-01T00:00:00Z"},
+}
+MODEL = {"model": {"name": "gpt-4o-mini", "version": "2024-07-18"}}
+# Plans whose policy is checked: each environment at its smallest, and with all that can be switched on.
+SCENARIOS = {
+    "dev": ("dev", {}),
+    "dev without the server": ("dev", {"app_enabled": False}),
+    "dev with keys": ("dev", {"secrets": {"OPENAI_API_KEY": "openai-api-key"}, "settings": {"OPENAI_MODEL": "gpt-4o-mini"}}),
+    "prod": ("prod", {}),
+    "prod with everything": ("prod", {
+        "openai": MODEL, "datadog": {"site": "datadoghq.eu"}, "allowed_ips": ["203.0.113.7"], "shards": 8,
+        "documents": {"server": "ragdocuments.file.core.windows.net", "share": "/ragdocuments/handbook"},
+        "registry": {"server": "ghcr.io", "username": "puller", "password_secret": "ghcr-token"},
+        "secret_officers": ["00000000-0000-0000-0000-0000000000cc"],
+    }),
+}
+
+
+class Refused(Exception):
+    """A check that found something wrong; the message says what."""
+
+
+def terraform(folder, *arguments, accept=(0,)):
+    command = ["terraform", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    if done.returncode not in accept:
+        raise Refused(f"terraform {' '.join(arguments[:2])} in {folder.name}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return done
+
+
+def prepare(work):
+    """A copy with every folder initialised; states stay in it, as the backend is replaced."""
+    tree = work / "terraform"
+    shutil.copytree(ROOT / "terraform", tree, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "datadog", ".terraform.lock.hcl"))
+    for name in ENVIRONMENTS:
+        (tree / name / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+    for folder in tested(tree):
+        terraform(folder, "init", "-no-color", "-input=false")
+    return tree
+
+
+def tested(tree):
+    return sorted(path.parent for path in tree.rglob("tests") if path.is_dir() and ".terraform" not in path.parts)
+
+
+def formatted(tree):
+    terraform(tree, "fmt", "-check", "-recursive", "-diff", "-no-color")
+    return "formatted"
+
+
+def declared(tree):
+    """As tflint would: what is declared is used, described and typed."""
+    wrong = []
+    for folder in {path.parent for path in tree.rglob("*.tf") if ".terraform" not in path.parts}:
+        text = "\n".join(path.read_text() for path in sorted(folder.glob("*.tf")))
+        for kind, name, body in re.findall(r'^(variable|output) "(\w+)" \{\n(.*?)^\}', text, re.M | re.S):
+            if "description" not in body or (kind == "variable" and not re.search(r"^  type +=", body, re.M)):
+                wrong.append(f"{folder.name}: {kind} {name} has no description or no type")
+            if kind == "variable" and len(re.findall(rf"\bvar\.{name}\b", text)) == len(re.findall(rf"\bvar\.{name}\b", body)):
+                wrong.append(f"{folder.name}: variable {name} is not used")
+        for body in re.findall(r"^locals \{\n(.*?)^\}", text, re.M | re.S):
+            for name in re.findall(r"^  (\w+) +=", body, re.M):
+                if not re.search(rf"\blocal\.{name}\b", text):
+                    wrong.append(f"{folder.name}: local {name} is not used")
+    if wrong:
+        raise Refused("\n".join(wrong))
+    return "declarations"
+
+
+def valid(tree):
+    for name in ENVIRONMENTS:
+        terraform(tree / name, "validate", "-no-color")
+    return f"{len(ENVIRONMENTS)} environments valid"
+
+
+def policy(tree):
+    for name, (environment, variables) in SCENARIOS.items():
+        folder = tree / "environments" / environment
+        wrong = terraform_policy.broken(planned(folder, variables))
+        if wrong:
+            raise Refused(f"plan {name!r}:\n  " + "\n  ".join(wrong))
+    return f"{len(SCENARIOS)} plans keep {len(terraform_policy.RULES)} policies"
+
+
+def planned(folder, variables):
+    (folder / "check.tfvars.json").write_text(json.dumps(COMMON | variables))
+    terraform(folder, "plan", "-no-color", "-input=false", "-refresh=false", "-var-file=check.tfvars.json", "-out=check.tfplan")
+    return json.loads(terraform(folder, "show", "-json", "check.tfplan").stdout)
+
+
+def tests(tree):
+    folders = tested(tree)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(lambda folder: terraform(folder, "test", "-no-color").stdout, folders))
+    passed = sum(int(re.search(r"^Success! (\d+) passed, 0 failed\.", text, re.M)[1]) for text in said)
+    return f"{passed} tests in {len(folders)} folders"
+
+
+def ownership(tree):
+    """Applies prod, changes the state as others would in Azure, and asks for a plan: what the pipeline owns must not come back,
+    what Terraform owns must."""
+    folder = tree / "environments/prod"
+    (folder / "check.tfvars.json").write_text(json.dumps(COMMON))
+    terraform(folder, "apply", "-auto-approve", "-no-color", "-input=false", "-var-file=check.tfvars.json")
+    path = folder / "terraform.tfstate"
+    whole = path.read_text()
+    for says, kind, edit, code in CHANGES:
+        state = json.loads(whole)
+        for resource in state["resources"]:
+            if resource["type"] == kind:
+                for instance in resource["instances"]:
+                    edit(instance["attributes"])
+        path.write_text(json.dumps(state))
+        done = terraform(folder, "plan", "-no-color", "-input=false", "-refresh=false", "-detailed-exitcode", "-var-file=check.tfvars.json", accept=(0, 2))
+        if done.returncode != code:
+            raise Refused(f"{says}: Terraform {'would undo it' if code == 0 else 'does not notice'}\n{done.stdout[-2500:]}")
+    return f"{len(CHANGES)} changes from outside kept or undone as they should"
+
+
+def deployed(app):
+    """As the pipeline leaves an app behind in the middle of a canary."""
+    container = app["template"][0]["container"][0]
+    container["image"] = IMAGE.replace("1", "2")
+    for env, value in zip(container["env"], ["1.2.3", "abc1234", "sha-abc1234"]):
+        env["value"] = value
+    app["template"][0]["revision_suffix"] = "abc1234"
+    weight = app["ingress"][0]["traffic_weight"][0]
+    app["ingress"][0]["traffic_weight"] = [
+        dict(weight, latest_revision=False, revision_suffix="old", percentage=90, label="stable"),
+        dict(weight, latest_revision=False, revision_suffix="abc1234", percentage=10, label="candidate"),
+    ]
+
+
+def container(app):
+    return app["template"][0]["container"][0]
+
+
+CHANGES = [
+    ("nothing happened", "none", None, 0),
+    ("a deployment", "azurerm_container_app", deployed, 0),
+    ("jobs have the new image", "azurerm_container_app_job", lambda job: container(job).update(image=IMAGE.replace("1", "2")), 0),
+    ("CPU by hand", "azurerm_container_app", lambda app: container(app).update(cpu=4), 2),
+    ("memory by hand", "azurerm_container_app", lambda app: container(app).update(memory="8Gi"), 2),
+    ("a variable by hand", "azurerm_container_app", lambda app: container(app)["env"][4].update(value="by hand"), 2),
+    ("a variable removed", "azurerm_container_app", lambda app: container(app)["env"].pop(), 2),
+    ("one revision only", "azurerm_container_app", lambda app: app.update(revision_mode="Single"), 2),
+    ("scale by hand", "azurerm_container_app", lambda app: app["template"][0].update(max_replicas=100), 2),
+    ("a probe by hand", "azurerm_container_app", lambda app: container(app)["readiness_probe"][0].update(path="/"), 2),
+    ("another shard", "azurerm_container_app_job", lambda job: container(job).update(args=["ingest", "/documents"]), 2),
+    ("keys for search", "azurerm_search_service", lambda search: search.update(local_authentication_enabled=True), 2),
+]
+
+
+def backend(tree):
+    """The real initialisation gets as far as asking for a login, so its arguments are right."""
+    without_login = {name: os.environ[name] for name in ["HOME", "TMPDIR", "TF_REATTACH_PROVIDERS"] if name in os.environ}
+    # Neither az nor anything else that might hold a login.
+    without_login |= {"PATH": str(pathlib.Path(shutil.which("terraform")).parent), "CHECKPOINT_DISABLE": "1"}
+    for name in ENVIRONMENTS:
+        folder = tree / (name.replace("environments", "backends"))
+        shutil.copytree(tree / name, folder, ignore=shutil.ignore_patterns(".terraform", "backend_override.tf", "*.tfstate*"))
+        shutil.copy(ROOT / "terraform" / name / "backend.hcl.example", folder / "backend.hcl")
+        command = ["terraform", "init", "-no-color", "-input=false", "-backend-config=backend.hcl"]
+        done = subprocess.run(command, cwd=folder, env=without_login, capture_output=True, text=True, timeout=120)
+        shutil.rmtree(folder)
+        if "could not configure AzureCli Authorizer" not in done.stderr:
+            raise Refused(f"the backend of {name} does not go by Entra's login: {done.stderr[-1000:]}")
+    return "backends ask Entra for a login"
+
+
+# The quick ones first; mutants end at the first that refuses.
+STEPS = [formatted, declared, valid, backend, policy, tests, ownership]
+
+
+def check(work):
+    tree, said = prepare(work), []
+    for step in STEPS:
+        started = time.monotonic()
+        said.append(step(tree))
+        print(f"{said[-1]} ({time.monotonic() - started:.1f} s)", file=sys.stderr)
+    return "terraform: " + "; ".join(said[2:])
+
+
+def mutants(work):
+    from terraform_mutants import MUTANTS
+
+    tree = prepare(work)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda pair: judged(work, tree, *pair), enumerate(MUTANTS)))
+    for name, verdict in results:
+        print(f"{verdict or 'SURVIVED':<12} {name}", file=sys.stderr)
+    caught = sum(verdict is not None for _, verdict in results)
+    if caught < len(results):
+        raise Refused(f"{caught} of {len(results)} seeded mistakes found")
+    return f"terraform: {caught} of {len(results)} seeded mistakes found"
+
+
+def judged(work, tree, number, mutant):
+    name, file, old, new = mutant
+    copy = work / f"mutant-{number}"
+    shutil.copytree(tree, copy, symlinks=True)
+    path = copy / file
+    text = path.read_text()
+    # A mutant that no longer applies would count as found.
+    if text.count(old) != 1:
+        raise Refused(f"mutant {name!r}: {old!r} occurs {text.count(old)} times in {file}")
+    path.write_text(text.replace(old, new))
+    subprocess.run(["terraform", "fmt", "-list=false", file], cwd=copy, capture_output=True)
+    try:
+        for step in STEPS:
+            try:
+                step(copy)
+            except Refused:
+                return name, step.__name__
+        return name, None
+    finally:
+        shutil.rmtree(copy)
+
+
+def main():
+    commands = {"check": check, "mutants": mutants}
+    if len(sys.argv) != 3 or sys.argv[1] not in commands:
+        sys.exit(__doc__.strip())
+    try:
+        print(commands[sys.argv[1]](pathlib.Path(sys.argv[2]).resolve()))
+    except Refused as refused:
+        sys.exit(f"error: {refused}")
+
+
+if __name__ == "__main__":
+    main()
