@@ -13,11 +13,13 @@ usage: ./scripts/checks/terraform.sh [--mutants]
 
 Formats, declarations, terraform validate, the backends' arguments, plans of both environments against our policies
 (terraform_policy.py), every terraform test, and who owns what: a deployment by the pipeline must leave the next plan
-empty, a change by hand must not. terraform is the real one; the provider is a stand-in that serves the schema of its
+empty, a change by hand must not. Where rag-api is built and its model is there, the plan's jobs and its server are run
+here, against an emulated search service. terraform is the real one; the provider is a stand-in that serves the schema of its
 release, so names, types, references, variables and conditions are checked, and nothing that Azure itself decides.
 --mutants seeds mistakes one by one and demands that each is found.
 
 needs: terraform, python3 with pip, the material beside the project (RAG_SHARED)
+RAG_API    the program, default target/release/rag-api; MODEL_DIR: its model
 CHECKOV=1  run checkov as well; it is installed below target on first use, which takes minutes
 
 examples:
@@ -43,6 +45,10 @@ main() {
   trap 'rm -rf "$work"' EXIT
   # The bindings of release 18.9.0 are those of provider 5.10.0.
   stand_in_schema hashicorp/azurerm cdktn-provider-azurerm 18.9.0 "$work/schema.json"
+
+  RAG_API=${RAG_API:-$(binary)}
+  [[ -x $RAG_API && -f ${MODEL_DIR:-model}/model.safetensors ]] || RAG_API=
+  export RAG_API
 
   local summary
   summary=$(with_stand_in "$work/schema.json" python3 scripts/checks/terraform_suite.py "$command" "$work")

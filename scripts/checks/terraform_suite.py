@@ -16,6 +16,7 @@ import sys
 import time
 
 import terraform_policy
+from terraform_rehearsal import Failed, rehearse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ["environments/dev", "environments/prod"]
@@ -202,7 +203,19 @@ def check(work):
         started = time.monotonic()
         said.append(step(tree))
         print(f"{said[-1]} ({time.monotonic() - started:.1f} s)", file=sys.stderr)
+    said.append(rehearsal(tree, work))
     return "terraform: " + "; ".join(said[2:])
+
+
+def rehearsal(tree, work):
+    program = os.environ.get("RAG_API", "")
+    if not program:
+        return "no rehearsal, as rag-api is not built"
+    plan = terraform_policy.Plan(planned(tree / "environments/prod", {}))
+    try:
+        return rehearse(program, plan, work / "rehearsal")
+    except Failed as failed:
+        raise Refused(f"rehearsal: {failed}") from failed
 
 
 def mutants(work):
