@@ -18,7 +18,7 @@ stand_in_prepare() {
   mkdir -p "${CARGO_TARGET_DIR:-target}/tools"
   tools_dir=$(realpath "${CARGO_TARGET_DIR:-target}/tools")
   stand_in_packages stand-in grpcio==1.85.1 msgpack==1.2.4
-  export RAG_SHARED CHECKPOINT_DISABLE=1
+  export RAG_SHARED CHECKPOINT_DISABLE=1 PYTHONDONTWRITEBYTECODE=1
   # Neither a mirror, a cache nor an account of this machine may stand in for the stand-in.
   unset TF_CLI_CONFIG_FILE TF_PLUGIN_CACHE_DIR TF_DATA_DIR TF_WORKSPACE TF_CLI_ARGS "${!TF_VAR_@}" "${!ARM_@}"
 }

@@ -32,11 +32,10 @@ LEAKY = {"azurerm_key_vault_secret", "random_password", "tls_private_key", "azur
 
 
 class Plan:
-    def __init__(self, document):
-        self.document = document
+    def __init__(self, document, env):
+        self.document, self.env = document, env
         self.resources = list(walk(document["planned_values"]["root_module"]))
         self.variables = {name: entry.get("value") for name, entry in document.get("variables", {}).items()}
-        self.env = self.one("azurerm_resource_group")["tags"]["env"]
 
     def of(self, kind):
         return [r for r in self.resources if r["type"] == kind]
@@ -215,8 +214,10 @@ def it_is_watched(plan):
 
 def everything_is_tagged(plan):
     for r in plan.resources:
-        if "tags" in r["values"] and not {"service", "env", "managed-by"} <= set(r["values"]["tags"] or {}):
+        if "tags" in r["values"] and not {"service", "managed-by"} <= set(r["values"]["tags"] or {}):
             yield f"{r['address']} has no tags"
+        elif "tags" in r["values"] and r["values"]["tags"].get("env") != plan.env:
+            yield f"{r['address']} has another environment's tag"
 
 
 RULES = [
@@ -231,6 +232,6 @@ def example():
     return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z][A-Z0-9_]*=", line))
 
 
-def broken(document):
-    plan = Plan(document)
+def broken(document, env):
+    plan = Plan(document, env)
     return [f"{rule.__name__}: {text}" for rule in RULES for text in rule(plan)]

@@ -101,7 +101,7 @@ def valid(tree):
 def policy(tree):
     for name, (environment, variables) in SCENARIOS.items():
         folder = tree / "environments" / environment
-        wrong = terraform_policy.broken(planned(folder, variables))
+        wrong = terraform_policy.broken(planned(folder, variables), environment)
         if wrong:
             raise Refused(f"plan {name!r}:\n  " + "\n  ".join(wrong))
     return f"{len(SCENARIOS)} plans keep {len(terraform_policy.RULES)} policies"
@@ -211,7 +211,7 @@ def rehearsal(tree, work):
     program = os.environ.get("RAG_API", "")
     if not program:
         return "no rehearsal, as rag-api is not built"
-    plan = terraform_policy.Plan(planned(tree / "environments/prod", {}))
+    plan = terraform_policy.Plan(planned(tree / "environments/prod", {}), "prod")
     try:
         return rehearse(program, plan, work / "rehearsal")
     except Failed as failed:
@@ -222,14 +222,15 @@ def mutants(work):
     from terraform_mutants import MUTANTS
 
     tree = prepare(work)
+    # A mutant that no longer applies would count as found.
+    for name, file, old, _ in MUTANTS:
+        if (times := (tree / file).read_text().count(old)) != 1:
+            raise Refused(f"mutant {name!r}: {old!r} occurs {times} times in {file}")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda pair: judged(work, tree, *pair), enumerate(MUTANTS)))
-    for name, verdict in results:
-        print(f"{verdict or 'SURVIVED':<12} {name}", file=sys.stderr)
-    caught = sum(verdict is not None for _, verdict in results)
-    if caught < len(results):
-        raise Refused(f"{caught} of {len(results)} seeded mistakes found")
-    return f"terraform: {caught} of {len(results)} seeded mistakes found"
+        caught = list(pool.map(lambda pair: judged(work, tree, *pair), enumerate(MUTANTS)))
+    if not all(caught):
+        raise Refused(f"{caught.count(True)} of {len(caught)} seeded mistakes found")
+    return f"terraform: {len(caught)} of {len(caught)} seeded mistakes found"
 
 
 def judged(work, tree, number, mutant):
@@ -237,21 +238,19 @@ def judged(work, tree, number, mutant):
     copy = work / f"mutant-{number}"
     shutil.copytree(tree, copy, symlinks=True)
     path = copy / file
-    text = path.read_text()
-    # A mutant that no longer applies would count as found.
-    if text.count(old) != 1:
-        raise Refused(f"mutant {name!r}: {old!r} occurs {text.count(old)} times in {file}")
-    path.write_text(text.replace(old, new))
+    path.write_text(path.read_text().replace(old, new))
+    # Not the layout is the mistake.
     subprocess.run(["terraform", "fmt", "-list=false", file], cwd=copy, capture_output=True)
-    try:
-        for step in STEPS:
-            try:
-                step(copy)
-            except Refused:
-                return name, step.__name__
-        return name, None
-    finally:
-        shutil.rmtree(copy)
+    verdict = "SURVIVED"
+    for step in STEPS:
+        try:
+            step(copy)
+        except Refused:
+            verdict = step.__name__
+            break
+    shutil.rmtree(copy)
+    print(f"{verdict:<10} {name}", file=sys.stderr, flush=True)
+    return verdict != "SURVIVED"
 
 
 def main():
