@@ -23,6 +23,11 @@ ROLES = {
     "Managed Identity Operator": r'\.deploy\["identity-(app|job)"\]',
     "AcrPull": r"\.registry_pull\[",
 }
+# Module, its argument, and the identity that it is about.
+IDENTITIES = [
+    ("search", "readers", "app"), ("search", "writers", "job"), ("openai", "users", "app"),
+    ("workload", "app_identity", "app"), ("workload", "job_identity", "job"),
+]
 # Read by the Datadog agent inside the image, not by the service, so .env.example does not have them.
 AGENT = {"DD_API_KEY", "DD_SITE", "DD_AZURE_SUBSCRIPTION_ID", "DD_AZURE_RESOURCE_GROUP"}
 SECRET_NAME = re.compile(r"_(API_)?KEY$|SECRET|PASSWORD|_TOKEN$|_HEADERS$")
@@ -69,6 +74,17 @@ def roles_are_the_least(plan):
             yield f"{address}: {name} is given where it does not belong"
         if "vault_officer" not in address and r["values"].get("principal_type") != "ServicePrincipal":
             yield f"{address}: say principal_type, or a new identity is not found yet"
+
+
+def identities_are_given_to_whom_they_belong(plan):
+    """Which principal it will be is known only after apply, so this reads what the configuration refers to."""
+    stack = plan.document["configuration"]["root_module"]["module_calls"]["stack"]["module"]
+    calls = stack["module_calls"]
+    for module, argument, identity in IDENTITIES:
+        said = calls[module]["expressions"].get(argument, {}).get("references", [])
+        used = set(re.findall(r'azurerm_user_assigned_identity\.this\["(\w+)"\]', " ".join(said)))
+        if used != {identity}:
+            yield f"module {module}: {argument} is of {sorted(used) or 'nobody'}, not of {identity}"
 
 
 def the_app_is_as_the_service_expects(plan):
@@ -221,9 +237,9 @@ def everything_is_tagged(plan):
 
 
 RULES = [
-    roles_are_the_least, the_app_is_as_the_service_expects, shards_make_a_whole, secrets_are_references,
-    variables_are_those_of_the_service, doors_are_closed, prod_survives_a_zone, only_named_runs_deploy, it_is_watched,
-    everything_is_tagged,
+    roles_are_the_least, identities_are_given_to_whom_they_belong, the_app_is_as_the_service_expects, shards_make_a_whole,
+    secrets_are_references, variables_are_those_of_the_service, doors_are_closed, prod_survives_a_zone, only_named_runs_deploy,
+    it_is_watched, everything_is_tagged,
 ]
 
 
