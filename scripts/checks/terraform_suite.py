@@ -127,52 +127,68 @@ def ownership(tree):
     folder = tree / "environments/prod"
     (folder / "check.tfvars.json").write_text(json.dumps(COMMON))
     terraform(folder, "apply", "-auto-approve", "-no-color", "-input=false", "-var-file=check.tfvars.json")
-    path = folder / "terraform.tfstate"
-    whole = path.read_text()
-    for says, kind, edit, code in CHANGES:
-        state = json.loads(whole)
+    state = folder / "terraform.tfstate"
+    whole = state.read_text()
+    if changed := replanned(folder):
+        raise Refused(f"a second plan after the apply changes {', '.join(changed)}")
+
+    state.write_text(edited(whole, PIPELINES))
+    if changed := replanned(folder):
+        raise Refused(f"Terraform would undo a deployment: {', '.join(changed)}")
+
+    state.write_text(edited(whole, TERRAFORMS))
+    changed = replanned(folder)
+    for kind, path, value in TERRAFORMS:
+        if not any(at(change["before"], path) == value != at(change["after"], path) for change in changed.values() if change["kind"] == kind):
+            raise Refused(f"Terraform does not undo {kind} {path} = {value}")
+    return f"{len(PIPELINES)} changes by the pipeline kept, {len(TERRAFORMS)} by hand undone"
+
+
+def replanned(folder):
+    terraform(folder, "plan", "-no-color", "-input=false", "-refresh=false", "-var-file=check.tfvars.json", "-out=check.tfplan")
+    changes = json.loads(terraform(folder, "show", "-json", "check.tfplan").stdout)["resource_changes"]
+    return {c["address"]: c["change"] | {"kind": c["type"]} for c in changes if c["change"]["actions"] != ["no-op"]}
+
+
+def edited(state, edits):
+    state = json.loads(state)
+    for kind, path, value in edits:
         for resource in state["resources"]:
-            if resource["type"] == kind:
-                for instance in resource["instances"]:
-                    edit(instance["attributes"])
-        path.write_text(json.dumps(state))
-        done = terraform(folder, "plan", "-no-color", "-input=false", "-refresh=false", "-detailed-exitcode", "-var-file=check.tfvars.json", accept=(0, 2))
-        if done.returncode != code:
-            raise Refused(f"{says}: Terraform {'would undo it' if code == 0 else 'does not notice'}\n{done.stdout[-2500:]}")
-    return f"{len(CHANGES)} changes from outside kept or undone as they should"
+            for instance in resource["instances"] if resource["type"] == kind else []:
+                at(instance["attributes"], path[:-1])[path[-1]] = value
+    return json.dumps(state)
 
 
-def deployed(app):
-    """As the pipeline leaves an app behind in the middle of a canary."""
-    container = app["template"][0]["container"][0]
-    container["image"] = IMAGE.replace("1", "2")
-    for env, value in zip(container["env"], ["1.2.3", "abc1234", "sha-abc1234"]):
-        env["value"] = value
-    app["template"][0]["revision_suffix"] = "abc1234"
-    weight = app["ingress"][0]["traffic_weight"][0]
-    app["ingress"][0]["traffic_weight"] = [
-        dict(weight, latest_revision=False, revision_suffix="old", percentage=90, label="stable"),
-        dict(weight, latest_revision=False, revision_suffix="abc1234", percentage=10, label="candidate"),
-    ]
+def at(value, path):
+    for step in path:
+        value = value[step] if not isinstance(value, list) or step < len(value) else None
+    return value
 
 
-def container(app):
-    return app["template"][0]["container"][0]
-
-
-CHANGES = [
-    ("nothing happened", "none", None, 0),
-    ("a deployment", "azurerm_container_app", deployed, 0),
-    ("jobs have the new image", "azurerm_container_app_job", lambda job: container(job).update(image=IMAGE.replace("1", "2")), 0),
-    ("CPU by hand", "azurerm_container_app", lambda app: container(app).update(cpu=4), 2),
-    ("memory by hand", "azurerm_container_app", lambda app: container(app).update(memory="8Gi"), 2),
-    ("a variable by hand", "azurerm_container_app", lambda app: container(app)["env"][4].update(value="by hand"), 2),
-    ("a variable removed", "azurerm_container_app", lambda app: container(app)["env"].pop(), 2),
-    ("one revision only", "azurerm_container_app", lambda app: app.update(revision_mode="Single"), 2),
-    ("scale by hand", "azurerm_container_app", lambda app: app["template"][0].update(max_replicas=100), 2),
-    ("a probe by hand", "azurerm_container_app", lambda app: container(app)["readiness_probe"][0].update(path="/"), 2),
-    ("another shard", "azurerm_container_app_job", lambda job: container(job).update(args=["ingest", "/documents"]), 2),
-    ("keys for search", "azurerm_search_service", lambda search: search.update(local_authentication_enabled=True), 2),
+APP, JOB, SEARCH = "azurerm_container_app", "azurerm_container_app_job", "azurerm_search_service"
+CONTAINER = ["template", 0, "container", 0]
+WEIGHT = {"latest_revision": False, "revision_suffix": "old", "percentage": 90, "label": "stable"}
+# As the pipeline leaves an app behind in the middle of a canary.
+PIPELINES = [
+    (APP, [*CONTAINER, "image"], IMAGE.replace("1", "2")),
+    (APP, [*CONTAINER, "env", 0, "value"], "1.2.3"),
+    (APP, [*CONTAINER, "env", 1, "value"], "abc1234"),
+    (APP, [*CONTAINER, "env", 2, "value"], "sha-abc1234"),
+    (APP, ["template", 0, "revision_suffix"], "abc1234"),
+    (APP, ["ingress", 0, "traffic_weight"], [WEIGHT, WEIGHT | {"revision_suffix": "abc1234", "percentage": 10, "label": "candidate"}]),
+    (JOB, [*CONTAINER, "image"], IMAGE.replace("1", "2")),
+]
+TERRAFORMS = [
+    (APP, [*CONTAINER, "cpu"], 4),
+    (APP, [*CONTAINER, "memory"], "8Gi"),
+    (APP, [*CONTAINER, "env", 4, "value"], "by hand"),
+    (APP, [*CONTAINER, "readiness_probe", 0, "path"], "/"),
+    (APP, ["template", 0, "max_replicas"], 100),
+    (APP, ["revision_mode"], "Single"),
+    (APP, ["ingress", 0, "external_enabled"], False),
+    (JOB, [*CONTAINER, "args"], ["ingest", "/documents"]),
+    (JOB, [*CONTAINER, "env"], []),
+    (SEARCH, ["local_authentication_enabled"], True),
 ]
 
 
