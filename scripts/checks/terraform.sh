@@ -9,14 +9,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/stand_in.sh"
 
 usage() {
   cat <<'TEXT'
-usage: ./scripts/checks/terraform.sh [--mutants]
+usage: ./scripts/checks/terraform.sh [--mutants [WORDS]]
 
 Formats, declarations, terraform validate, the backends' arguments, plans of both environments against our policies
 (terraform_policy.py), every terraform test, and who owns what: a deployment by the pipeline must leave the next plan
 empty, a change by hand must not. Where rag-api is built and its model is there, the plan's jobs and its server are run
 here, against an emulated search service. terraform is the real one; the provider is a stand-in that serves the schema of its
 release, so names, types, references, variables and conditions are checked, and nothing that Azure itself decides.
---mutants seeds mistakes one by one and demands that each is found.
+--mutants seeds mistakes one by one, those whose names have WORDS, and demands that each is found.
 
 needs: terraform, python3 with pip, the material beside the project (RAG_SHARED)
 RAG_API    the program, default target/release/rag-api; MODEL_DIR: its model
@@ -26,16 +26,17 @@ examples:
   ./scripts/checks/terraform.sh
   CHECKOV=1 ./scripts/checks/terraform.sh
   ./scripts/checks/terraform.sh --mutants
+  ./scripts/checks/terraform.sh --mutants probe
 
 The last line sums up. Exit codes: 0 all holds, 1 something does not, 2 wrong usage, 3 what is needed is absent.
 TEXT
 }
 
 main() {
-  local command=check
+  local command=check words=()
   case ${1:-} in
     '') ;;
-    --mutants) command=mutants ;;
+    --mutants) command=mutants words=("${@:2}") ;;
     --help | -h) usage && return ;;
     *) die 2 "unknown argument '$1'; see --help" ;;
   esac
@@ -51,7 +52,7 @@ main() {
   export RAG_API
 
   local summary
-  summary=$(with_stand_in "$work/schema.json" python3 scripts/checks/terraform_suite.py "$command" "$work")
+  summary=$(with_stand_in "$work/schema.json" python3 scripts/checks/terraform_suite.py "$command" "$work" "${words[@]}")
   if [[ ${CHECKOV:-} == 1 && $command == check ]]; then
     summary+="; $(checkov_says)"
   fi

@@ -25,6 +25,7 @@ MUTANTS = [
     ("Terraform takes the image back", APP, "      template[0].container[0].image,\n", ""),
     ("Terraform takes the jobs' image back", JOB, "  lifecycle {\n    ignore_changes = [template[0].container[0].image]\n  }\n", ""),
     ("Terraform takes traffic back", APP, "      ingress[0].traffic_weight,\n", ""),
+    ("Terraform takes a rollout's lock away", APP, '      tags["rollout-lock"],\n', ""),
     ("Terraform takes the version back", APP, "      template[0].container[0].env[0].value,\n", ""),
     ("Terraform gives up CPU", APP, "      ingress[0].traffic_weight,\n", "      ingress[0].traffic_weight,\n      template[0].container[0].cpu,\n"),
     ("Terraform gives up the variables", APP, "      ingress[0].traffic_weight,\n", "      ingress[0].traffic_weight,\n      template[0].container[0].env,\n"),

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Checks terraform/ as a whole; scripts/checks/terraform.sh runs it beside the stand-in for the provider.
 
-usage: terraform_suite.py check WORK       everything, on a copy in the folder WORK
-       terraform_suite.py mutants WORK     seeds each mistake of terraform_mutants.py in a copy of its own
+usage: terraform_suite.py check WORK               everything, on a copy in the folder WORK
+       terraform_suite.py mutants WORK [WORDS]     seeds the mistakes of terraform_mutants.py (whose names have WORDS)
+                                                   one by one in copies
 """
 
 import concurrent.futures
@@ -176,6 +177,7 @@ PIPELINES = [
     (APP, [*CONTAINER, "env", 2, "value"], "sha-abc1234"),
     (APP, ["template", 0, "revision_suffix"], "abc1234"),
     (APP, ["ingress", 0, "traffic_weight"], [WEIGHT, WEIGHT | {"revision_suffix": "abc1234", "percentage": 10, "label": "candidate"}]),
+    (APP, ["tags", "rollout-lock"], "run-1.1234.1790000000"),
     (JOB, [*CONTAINER, "image"], IMAGE.replace("1", "2")),
 ]
 TERRAFORMS = [
@@ -189,6 +191,7 @@ TERRAFORMS = [
     (JOB, [*CONTAINER, "args"], ["ingest", "/documents"]),
     (JOB, [*CONTAINER, "env"], []),
     (SEARCH, ["local_authentication_enabled"], True),
+    (APP, ["tags", "env"], "dev"),
 ]
 
 
@@ -234,17 +237,18 @@ def rehearsal(tree, work):
         raise Refused(f"rehearsal: {failed}") from failed
 
 
-def mutants(work):
+def mutants(work, words=""):
     from terraform_mutants import MUTANTS
 
+    chosen = [mutant for mutant in MUTANTS if words in mutant[0]]
     tree = prepare(work)
     # A mutant that no longer applies would count as found.
     for name, file, old, _ in MUTANTS:
         if (times := (tree / file).read_text().count(old)) != 1:
             raise Refused(f"mutant {name!r}: {old!r} occurs {times} times in {file}")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        caught = list(pool.map(lambda pair: judged(work, tree, *pair), enumerate(MUTANTS)))
-    if not all(caught):
+        caught = list(pool.map(lambda pair: judged(work, tree, *pair), enumerate(chosen)))
+    if not caught or not all(caught):
         raise Refused(f"{caught.count(True)} of {len(caught)} seeded mistakes found")
     return f"terraform: {len(caught)} of {len(caught)} seeded mistakes found"
 
@@ -271,10 +275,11 @@ def judged(work, tree, number, mutant):
 
 def main():
     commands = {"check": check, "mutants": mutants}
-    if len(sys.argv) != 3 or sys.argv[1] not in commands:
+    name, folder, *words = sys.argv[1:] if len(sys.argv) > 2 else ["", ""]
+    if name not in commands or len(words) > (name == "mutants"):
         sys.exit(__doc__.strip())
     try:
-        print(commands[sys.argv[1]](pathlib.Path(sys.argv[2]).resolve()))
+        print(commands[name](pathlib.Path(folder).resolve(), *words))
     except Refused as refused:
         sys.exit(f"error: {refused}")
 

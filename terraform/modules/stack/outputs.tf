@@ -33,11 +33,13 @@ output "openai_base_url" {
 }
 
 output "github_variables" {
-  description = "Variables of the GitHub environment; none is secret."
+  description = "Variables of the GitHub environment, which scripts/deploy_canary.sh asks for too; none is secret."
   value = {
     AZURE_CLIENT_ID       = azurerm_user_assigned_identity.this["deploy"].client_id
     AZURE_TENANT_ID       = data.azurerm_client_config.current.tenant_id
     AZURE_SUBSCRIPTION_ID = data.azurerm_client_config.current.subscription_id
+    AZURE_RESOURCE_GROUP  = azurerm_resource_group.this.name
+    CONTAINER_APP_NAME    = try(module.workload.app.name, null)
   }
 }
 

@@ -1,5 +1,5 @@
 # Who owns what: this file owns environment, CPU, memory, probes and scale; the delivery pipeline owns the image, the three
-# variables that describe it, and traffic. ignore_changes below names exactly the pipeline's part.
+# variables that describe it, traffic, and the tag by which one rollout keeps out the next. ignore_changes below names exactly the pipeline's part.
 resource "azurerm_container_app" "this" {
   count = var.app.enabled ? 1 : 0
 
@@ -138,6 +138,7 @@ resource "azurerm_container_app" "this" {
       template[0].container[0].env[1].value,
       template[0].container[0].env[2].value,
       ingress[0].traffic_weight,
+      tags["rollout-lock"],
     ]
   }
 }

@@ -36,7 +36,7 @@ run "names_and_tags" {
     error_message = "tags"
   }
   assert {
-    condition     = output.search_endpoint == "https://rag-test.search.windows.net" && output.openai_base_url == null && output.datadog_variables.env == "dev"
+    condition     = output.search_endpoint == "https://rag-test.search.windows.net" && output.openai_base_url == null && output.datadog_variables.env == "dev" && output.github_variables.CONTAINER_APP_NAME == "rag-dev-api" && output.github_variables.AZURE_RESOURCE_GROUP == "rag-dev-rg"
     error_message = "outputs"
   }
 }
