@@ -4,6 +4,8 @@ set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=scripts/checks/stand_in.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../checks/stand_in.sh"
 
 usage() {
   cat <<'TEXT'
@@ -55,20 +57,15 @@ PYTHON
 }
 
 check_datadog() {
-  local shared=${RAG_SHARED:-../shared} tools=${CARGO_TARGET_DIR:-target}/tools/datadog
-  have terraform || absent "terraform is not installed"
-  [[ -d $shared/datadog/schemas && -d $shared/infra/tools/terraform ]] || absent "$shared has no Datadog schemas"
-  shared=$(realpath "$shared")
-  mkdir -p "$tools"
-  tools=$(realpath "$tools")
-  install_tools "$tools" || absent "the Python packages could not be installed"
+  local schemas=${RAG_SHARED:-../shared}/datadog/schemas
+  [[ -d $schemas ]] || absent "${RAG_SHARED:-../shared} has no Datadog schemas"
+  stand_in_prepare
+  stand_in_packages datadog datadog-api-client==2.62.0 jsonschema==4.26.0 pyyaml==6.0.3
 
-  export PYTHONPATH=$tools/packages RAG_SHARED=$shared CHECKPOINT_DISABLE=1
-  # Neither a mirror nor a cache of this machine may stand in for the stand-in.
-  unset TF_CLI_CONFIG_FILE TF_PLUGIN_CACHE_DIR
   local check=(python3 scripts/monitoring/check_datadog.py)
-  "${check[@]}" catalog "$shared/datadog/schemas/service-catalog"
-  "${check[@]}" schema "$tools"/cdktn_provider_datadog-*.whl "$work/schema.json"
+  "${check[@]}" catalog "$RAG_SHARED/datadog/schemas/service-catalog"
+  # The bindings of release 16.1.1 are those of provider 4.25.0.
+  stand_in_schema DataDog/datadog cdktn-provider-datadog 16.1.1 "$work/schema.json"
   terraform fmt -check -recursive -diff terraform/datadog
 
   # A copy, so that no state and no .terraform stay behind; the catalog entry lies two folders up.
@@ -76,20 +73,18 @@ check_datadog() {
   cp -r terraform/datadog "$work/terraform/"
   rm -rf "$work/terraform/datadog/.terraform" "$work"/terraform/datadog/*.tfstate*
   cp service.datadog.yaml "$work/"
-  with_stand_in init -backend=false -no-color -input=false
-  with_stand_in validate -no-color
-  with_stand_in test -no-color
-  with_stand_in apply -auto-approve -no-color -input=false
-  with_stand_in show -json >"$work/state.json"
+  in_datadog init -backend=false -no-color -input=false
+  in_datadog validate -no-color
+  in_datadog test -no-color
+  in_datadog apply -auto-approve -no-color -input=false
+  in_datadog show -json >"$work/state.json"
   "${check[@]}" state "$work/state.json"
   refuses 'severity = 1' 'Unsupported argument'
   refuses 'require_full_window = "often"' 'Incorrect attribute value type|a bool is required'
 }
 
-# Terraform asks a provider of its own kind for schema and plans, over its own protocol.
-with_stand_in() {
-  (cd "$work/terraform/datadog" &&
-    python3 "$RAG_SHARED/infra/tools/terraform/stub_provider.py" "$work/schema.json" -- terraform "$@")
+in_datadog() {
+  (cd "$work/terraform/datadog" && with_stand_in "$work/schema.json" terraform "$@")
 }
 
 # refuses ARGUMENT MESSAGE: a stand-in that accepts everything would prove nothing.
@@ -97,26 +92,11 @@ refuses() {
   local argument=$1 message=$2 said
   printf 'resource "datadog_monitor" "broken" {\n  name = "n"\n  type = "query alert"\n  query = "q"\n  message = "m"\n  %s\n}\n' \
     "$argument" >"$work/terraform/datadog/broken.tf"
-  if said=$(with_stand_in validate -no-color 2>&1); then
+  if said=$(in_datadog validate -no-color 2>&1); then
     die 1 "the stand-in accepts $argument"
   fi
   grep -qE "$message" <<<"$said" || die 1 "$argument was refused for another reason: $said"
   rm "$work/terraform/datadog/broken.tf"
-}
-
-# Kept below target; the bindings of release 16.1.1 are those of provider 4.25.0.
-install_tools() {
-  local tools=$1 pip=(python3 -m pip --quiet --disable-pip-version-check)
-  [[ -f $tools/ready-1 ]] && return
-  "${pip[@]}" install --target "$tools/packages" datadog-api-client==2.62.0 grpcio==1.85.1 msgpack==1.2.4 \
-    jsonschema==4.26.0 pyyaml==6.0.3 &&
-    "${pip[@]}" download --no-deps --dest "$tools" cdktn-provider-datadog==16.1.1 &&
-    touch "$tools/ready-1"
-}
-
-absent() {
-  echo "$1" >&2
-  exit 3
 }
 
 main "$@"

@@ -2,20 +2,14 @@
 """Checks what Datadog would be given, without Datadog.
 
 usage: check_datadog.py catalog SCHEMA_DIR     service.datadog.yaml against the published JSON Schema
-       check_datadog.py schema BINDINGS OUT     the provider's schema, from the typed bindings of its release
        check_datadog.py state STATE.json        dashboard, monitors and objectives against Datadog's own typed client
 """
 
 import json
 import pathlib
-import subprocess
 import sys
-import tarfile
-import tempfile
-import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RESOURCES = ["monitor", "service-level-objective", "dashboard-json", "software-catalog", "provider"]
 
 
 def catalog(schema_dir):
@@ -34,33 +28,6 @@ def catalog(schema_dir):
     refused = [dict(entity, spec={"tier": 2}), dict(entity, owner="x"), {"apiVersion": "v3", "kind": "service"}]
     wrong += [f"the schema accepts {bad}" for bad in refused if validator.is_valid(bad)]
     return wrong, f"service.datadog.yaml is valid, {len(refused)} broken ones are refused"
-
-
-def schema(bindings, out):
-    """The extractor reads one folder a resource and names the provider as that of Azure."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        wheel = zipfile.ZipFile(bindings)
-        inner = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
-        with tarfile.open(fileobj=wheel.open(inner)) as archive:
-            wanted = tuple(f"package/lib/{name}/" for name in RESOURCES)
-            archive.extractall(folder, [member for member in archive if member.name.startswith(wanted)], filter="data")
-        raw = folder / "schema.json"
-        tool = shared() / "infra/tools/terraform/extract_schema.py"
-        subprocess.run([sys.executable, tool, folder / "package/lib", raw, "ALL"], check=True, stdout=subprocess.DEVNULL)
-        document = json.loads(raw.read_text())
-    (provider,) = document["provider_schemas"].values()
-    document["provider_schemas"] = {"registry.terraform.io/datadog/datadog": provider}
-    pathlib.Path(out).write_text(json.dumps(document))
-    release, pinned = document["provider_version"], f'version = "{document["provider_version"]}"'
-    wrong = [] if pinned in (ROOT / "terraform/datadog/versions.tf").read_text() else [f"versions.tf does not pin {release}"]
-    return wrong, f"the schema of provider {release}"
-
-
-def shared():
-    import os
-
-    return pathlib.Path(os.environ.get("RAG_SHARED", ROOT / "../shared"))
 
 
 def state(path):
@@ -175,7 +142,7 @@ def broken(dashboard):
 
 
 def main():
-    commands = {"catalog": (catalog, 1), "schema": (schema, 2), "state": (state, 1)}
+    commands = {"catalog": (catalog, 1), "state": (state, 1)}
     name, arguments = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if name not in commands or len(arguments) != commands[name][1]:
         sys.exit(__doc__.strip())
