@@ -10,8 +10,9 @@ usage() {
 usage: ./scripts/test.sh [--help]
 
 Installs what the tests need, then runs all of them: formatting, clippy, unit and integration tests, documentation,
-shell scripts, the sample PDF, alert rules and dashboards (scripts/monitoring/check.sh), dependency rules (where
-cargo-deny is installed) and the quality of retrieval on tests/golden. Everything is built in release mode, so that
+shell scripts, the sample PDF, alert rules and dashboards (scripts/monitoring/check.sh), deployment scripts, image,
+workflows, chart and Terraform (scripts/checks), dependency rules (where cargo-deny is installed) and the quality of
+retrieval on tests/golden. Everything is built in release mode, so that
 the build of ./scripts/run.sh is used again.
 
 The last line is "N passed, N failed, N skipped". It counts tests, and each other check as one; a test that found
@@ -40,7 +41,7 @@ main() {
   check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
   check "sample PDF" python3 scripts/make_sample_pdf.py --check
   check_scripts
-  check_monitoring
+  check_surroundings
   check_dependencies
   check "retrieval quality" "$(binary)" evaluate tests/golden --min-ndcg10 0.85
   report
@@ -168,23 +169,31 @@ check_scripts() {
   fi
 }
 
-# promtool is small enough to fetch, terraform is not in the system's packages; what is absent is told by exit code 3.
-check_monitoring() {
+# What surrounds the program: each check installs what it can, and tells by exit code 3 what is absent.
+check_surroundings() {
   if ! have promtool && have apt-get && [[ $(id -u) -eq 0 ]]; then
     step "installing promtool"
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; } >&2 || true
   fi
-  local part code
-  for part in prometheus datadog; do
-    step "monitoring ($part)"
-    code=0
-    ./scripts/monitoring/check.sh "$part" >"$logs/monitoring" 2>&1 || code=$?
-    case $code in
-      0) passed=$((passed + 1)) && note "$(tail -n 1 "$logs/monitoring")" ;;
-      3) skip "$(tail -n 1 "$logs/monitoring")" ;;
-      *) cat "$logs/monitoring" >&2 && fail "monitoring ($part)" ;;
-    esac
+  surrounding "alert rules" ./scripts/monitoring/check.sh prometheus
+  surrounding "Datadog" ./scripts/monitoring/check.sh datadog
+  local name
+  for name in deploy image workflows chart terraform; do
+    surrounding "$name" "./scripts/checks/$name.sh"
   done
+}
+
+# surrounding NAME COMMAND…: as check, but exit code 3 skips; the last line says what was done or is absent.
+surrounding() {
+  local name=$1 code=0
+  shift
+  step "$name"
+  "$@" >"$logs/surrounding" 2>&1 || code=$?
+  case $code in
+    0) passed=$((passed + 1)) && note "$(tail -n 1 "$logs/surrounding")" ;;
+    3) skip "$name: $(tail -n 1 "$logs/surrounding")" ;;
+    *) cat "$logs/surrounding" >&2 && fail "$name" ;;
+  esac
 }
 
 # Advisories need a fresh database from the network; they are for a scheduled run.

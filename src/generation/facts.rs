@@ -91,7 +91,9 @@ impl Facts {
                 others.iter().flat_map(|other| &other.times).any(|other| {
                     time.0 == other.0 || ((!time.1 || !other.1) && time.0 % 720 == other.0 % 720)
                 }) || numbers.iter().any(|n| {
-                    n.unit.is_none() && n.values.contains(&f64::from(time.0 / 60)) && time.0 % 60 == 0
+                    n.unit.is_none()
+                        && n.values.contains(&f64::from(time.0 / 60))
+                        && time.0.is_multiple_of(60)
                 })
             };
         let date = |date: &Date| others.iter().flat_map(|other| &other.dates).any(|other| date.fits(other));

@@ -52,7 +52,7 @@ pub(super) fn content(text: &str, later: &[String]) -> Vec<String> {
             || listed(OPENERS, &lower)
         {
             replaced = slots.contains(&lower);
-        } else if !replaced && !(japanese && piece.chars().all(|c| matches!(c, '\u{3041}'..='\u{309F}'))) {
+        } else if !replaced && (!japanese || piece.chars().any(|c| !matches!(c, '\u{3041}'..='\u{309F}'))) {
             kept.push(piece.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').to_owned());
         }
     }

@@ -23,7 +23,7 @@ pub struct Growing {
 
 enum State {
     Open(Box<LlmStream>),
-    Ended(Result<Written, LlmError>),
+    Ended(Box<Result<Written, LlmError>>),
 }
 
 /// Asks the model; returns with its first words. A refusal is an answer that says so.
@@ -37,8 +37,10 @@ pub async fn streamed(
     let (contexts, result) = fitting(client, asked, hits, Form::Stream, deadline).await;
     let state = match result {
         Ok(Reply::Growing(stream)) => State::Open(stream),
-        Ok(Reply::Whole(completion)) => State::Ended(answer(client, question, contexts, completion)),
-        Err(LlmError::Filtered) => State::Ended(Ok(filtered(client, question, contexts).into())),
+        Ok(Reply::Whole(completion)) => {
+            State::Ended(Box::new(answer(client, question, contexts, completion)))
+        }
+        Err(LlmError::Filtered) => State::Ended(Box::new(Ok(filtered(client, question, contexts).into()))),
         Err(error) => return Err(error),
     };
     Ok(Growing {
@@ -72,14 +74,14 @@ impl Growing {
     /// The answer with its citations compared, once `next` has given `None`.
     pub fn finish(self) -> Result<Written, LlmError> {
         match self.state {
-            State::Ended(answer) => answer,
+            State::Ended(answer) => *answer,
             State::Open(_) => Err(LlmError::Malformed { reason: "its stream was left early" }),
         }
     }
 
     fn end(&mut self) -> Option<String> {
-        let unasked = LlmError::Malformed { reason: "its stream was left early" };
-        let State::Open(stream) = std::mem::replace(&mut self.state, State::Ended(Err(unasked))) else {
+        let unasked = Box::new(Err(LlmError::Malformed { reason: "its stream was left early" }));
+        let State::Open(stream) = std::mem::replace(&mut self.state, State::Ended(unasked)) else {
             return None;
         };
         let seen = !self.text.trim().is_empty();
@@ -87,7 +89,7 @@ impl Growing {
         let answer = answer(&self.client, &self.question, &self.contexts, completion);
         // What stands in for an answer that the model would not give has not been shown.
         let late = answer.as_ref().ok().filter(|_| !seen).map(|answer| answer.text().to_owned());
-        self.state = State::Ended(answer);
+        self.state = State::Ended(Box::new(answer));
         let rest = self.cleaner.finish();
         late.or_else(|| Some(self.trimmed(&rest))).filter(|rest| !rest.is_empty())
     }

@@ -172,10 +172,8 @@ fn long_hostile_answers_take_linear_time() {
         "[", "![", "[a](", "<a ", "`", "` ", "&#", "https://", "@a.", "<!--", "[1", "(", "~", "[x]: <", "\\",
         "「[",
     ] {
-        let one = std::time::Instant::now();
         let _ = shown(&unit.repeat(100_000 / unit.len()));
         let _ = shown(&format!("[a]({}", unit.repeat(20_000)));
-        eprintln!("{unit} {:?}", one.elapsed());
     }
     assert!(begun.elapsed().as_secs() < 32, "{:?}", begun.elapsed());
 }
