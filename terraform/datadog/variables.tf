@@ -71,7 +71,7 @@ variable "latency_target" {
 }
 
 variable "price_per_million_tokens" {
-  description = "US dollars, as OPENAI_PRICE_INPUT_PER_1M and OPENAI_PRICE_OUTPUT_PER_1M; 0 leaves cost at zero."
+  description = "US dollars for a million tokens, as OPENAI_PRICES has them; 0 leaves cost at zero."
   type        = object({ input = number, output = number })
   default     = { input = 0, output = 0 }
 
