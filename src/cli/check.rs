@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::FAILED;
+use super::{FAILED, production};
 use crate::{
     app,
     config::{Config, SearchBackend},
@@ -18,8 +18,12 @@ use crate::{
 /// Exits with 1 when any of them fails. A mistake in the configuration is reported before anything is tried, with
 /// exit code 2.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rag-api check\n  rag-api check && rag-api serve")]
-pub(super) struct Check {}
+#[command(after_help = "Examples:\n  rag-api check\n  rag-api check && rag-api serve\n  rag-api check --production")]
+pub(super) struct Check {
+    /// Go through the list before users come as well: what is fine on a laptop and wrong in production
+    #[arg(long)]
+    production: bool,
+}
 
 impl Check {
     pub(super) async fn run(self, config: &Config) -> Result<ExitCode> {
@@ -68,6 +72,10 @@ impl Check {
                 },
             },
         ));
+        if self.production {
+            let chunks = index.problem().is_none().then(|| index.chunk_count());
+            lines.extend(production::findings(config, chunks));
+        }
         let failed = lines.iter().any(|(_, result)| result.is_err());
         for (what, result) in lines {
             match result {

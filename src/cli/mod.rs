@@ -31,6 +31,7 @@ pub mod healthcheck;
 mod index;
 mod ingest;
 mod model;
+mod production;
 mod options;
 mod query;
 mod rebuild;
