@@ -128,6 +128,11 @@ check_image() {
     said+=("$(tail -n 1 "$work/figures")")
     valid_sbom "$work/$tag.json"
   done
+  mkdir "$work/lock"
+  cp Cargo.lock "$work/lock/"
+  SYFT_CHECK_FOR_APP_UPDATE=false "$tools/full/bin/syft" scan --quiet "dir:$work/lock" -o cyclonedx-json >"$work/lock.json"
+  valid_sbom "$work/lock.json"
+  said+=("$(grep -c '"purl"' "$work/lock.json") components in Cargo.lock")
 }
 
 valid_sbom() {

@@ -10,7 +10,7 @@ usage() {
 usage: sudo ./scripts/image/offline-bases.sh     make what is missing
        OFFLINE_BASES=1 ./scripts/image/build.sh  build on it
 
-Makes localhost/offline/rust, …/base-nossl-debian12 and …/serverless-init in podman's store from Debian's packages and
+Makes localhost/offline/rust, …/static-debian12 and …/serverless-init in podman's store from Debian's packages and
 this machine's own Rust, so that the Dockerfile can be built and its image be run. They resemble the real bases in what
 the Dockerfile uses of them and in size; what is built on them is for tests and never to be published. The stand-in for
 Datadog's init only starts its argument.
@@ -53,7 +53,7 @@ main() {
     [[ -z ${DRY_RUN:-} ]] || continue
     case $image in
       */rust:*) make_rust "$image" ;;
-      */base-nossl-debian12:*) make_base "$image" ;;
+      */static-debian12:*) make_static "$image" ;;
       */serverless-init:*) make_init "$image" ;;
       *) die 1 "the Dockerfile has a base image that has no stand-in yet: $reference" ;;
     esac
@@ -76,11 +76,11 @@ make_rust() {
 }
 
 # As distroless does it: packages unpacked without dpkg, each one's control file under status.d for scanners.
-make_base() {
+make_static() {
   local root=$work/base package deb
   mkdir -p "$work/debs" "$root/var/lib/dpkg/status.d" "$root/home/nonroot" "$root/tmp" "$root/etc/ssl/certs"
   chmod 1777 "$root/tmp" "$work/debs"
-  (cd "$work/debs" && apt-get download -qq base-files ca-certificates libc6 netbase tzdata >&2)
+  (cd "$work/debs" && apt-get download -qq base-files ca-certificates netbase tzdata >&2)
   for deb in "$work"/debs/*.deb; do
     package=$(dpkg-deb -f "$deb" Package)
     dpkg-deb -x "$deb" "$root"

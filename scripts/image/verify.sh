@@ -65,6 +65,7 @@ main() {
   serve_until_ready
   ask
   confined
+  resolve
   drain
   summary
 }
@@ -85,7 +86,7 @@ flags() {
   # Podman would mount writable folders of its own; the image must do without.
   [[ $engine != podman ]] || strict+=(--read-only-tmpfs=false)
   # Where there is no systemd, there are no timers for health checks, and limits cannot be raised.
-  [[ $engine != podman || -d /run/systemd/system ]] || strict+=(--ulimit host --health-interval=disable)
+  [[ $engine != podman || -d /run/systemd/system ]] || strict+=(--ulimit host --no-healthcheck)
   mounts=(-v "$volume:/var/lib/rag-api" -v "$PWD/data:/data:ro")
   serving=(-d --name "$name" --network host -e HOST=127.0.0.1 -e "PORT=$port" -v "$volume:/var/lib/rag-api")
 }
@@ -165,6 +166,14 @@ confined() {
     grep -qE "^$wanted" "$status" || die 1 "the process is less confined than it should be: $(grep "^${wanted%%:*}" "$status")"
   done
   ! "$engine" exec "$name" /bin/sh -c true 2>/dev/null || die 1 "there is a shell in the image"
+}
+
+# With a C library cut to the bone, looking up names is what breaks first. The server itself plays the upstream.
+resolve() {
+  local said
+  said=$("$engine" run --rm "${strict[@]}" --network host --add-host upstream.test:127.0.0.1 \
+    -e "OPENAI_BASE_URL=http://upstream.test:$port/v1" -e OPENAI_MODEL=m -v "$volume:/var/lib/rag-api" "$image" check 2>&1) ||
+    die 1 "names are not resolved, or the image's own configuration is wrong: $said"
 }
 
 drain() {
