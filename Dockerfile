@@ -106,5 +106,7 @@ FROM runtime AS datadog
 COPY --from=datadog-init --chmod=0555 /datadog-init /usr/local/bin/datadog-init
 ENV DD_TRACE_ENABLED=true
 ENTRYPOINT ["/usr/local/bin/datadog-init", "/usr/local/bin/rag-api"]
+# A new ENTRYPOINT takes away the CMD of the stage below.
+CMD ["serve"]
 
 FROM runtime AS production

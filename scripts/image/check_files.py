@@ -72,6 +72,9 @@ def dockerfile(text):
             wrong.append(f"Dockerfile: {name} needs a HEALTHCHECK that asks rag-api itself")
         if not words.get("ENTRYPOINT", "").startswith("["):
             wrong.append(f"Dockerfile: {name} needs an ENTRYPOINT in exec form, as it has no shell")
+        starts = [(word, rest) for word, rest in steps if word in ("ENTRYPOINT", "CMD")]
+        if starts[-1:] != [("CMD", '["serve"]')]:
+            wrong.append(f"Dockerfile: {name} must end in CMD [\"serve\"], as an ENTRYPOINT takes away the CMD before it")
         if any(word == "RUN" for word, _ in steps):
             wrong.append(f"Dockerfile: {name} has no shell for RUN")
         arguments = {rest.split("=")[0] for word, rest in steps if word == "ARG"}
@@ -149,6 +152,7 @@ MISTAKES = [
     ("Dockerfile", r"ARG BUILD_SHA=unknown\n", ""),
     ("Dockerfile", r'ENTRYPOINT \["/usr/local/bin/rag-api"\]', "ENTRYPOINT /usr/local/bin/rag-api"),
     ("Dockerfile", r"ENV DD_TRACE_ENABLED=true", "ENV DD_TRACE_ENABLED=true DD_API_KEY=0123"),
+    ("Dockerfile", r'(datadog-init", [^\n]*)\n#[^\n]*\nCMD \["serve"\]', r"\1"),
     ("Dockerfile", r"--from=datadog-init", "--from=datadog/serverless-init:1"),
     ("Dockerfile", r"\nWORKDIR /\n", "\nRUN useradd rag\nWORKDIR /\n"),
     (".dockerignore", r"\n\*\n", "\n"),
