@@ -179,7 +179,7 @@ resolve() {
 drain() {
   local code
   step "stopping with a request under way"
-  python3 scripts/image/drain.py "$port" "$engine" stop --time 30 "$name" >&2
+  python3 scripts/image/drain.py "$port" "$engine" stop -t 30 "$name" >&2
   code=$("$engine" inspect --format '{{.State.ExitCode}}' "$name")
   [[ $code == 0 ]] || die 1 "the server ended with exit code $code on SIGTERM"
   [[ $("$engine" inspect --format '{{.State.OOMKilled}}' "$name") == false ]] || die 1 "the container ran out of memory"
