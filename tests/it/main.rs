@@ -53,5 +53,6 @@ mod support;
 mod telemetry_agent;
 mod telemetry_away;
 mod telemetry_failures;
+mod truth;
 mod ugly_extract;
 mod whole_app;
