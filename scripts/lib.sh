@@ -14,6 +14,31 @@ die() {
   exit "$code"
 }
 
+# require_variables NAME…: all that are missing are named at once.
+require_variables() {
+  local name missing=()
+  for name in "$@"; do
+    [[ -n ${!name:-} ]] || missing+=("$name")
+  done
+  ((${#missing[@]} == 0)) || die 2 "set ${missing[*]}; see --help"
+}
+
+# require_numbers NAME…: whole or decimal, not negative.
+require_numbers() {
+  local name
+  for name in "$@"; do
+    [[ ${!name} =~ ^[0-9]+(\.[0-9]+)?$ ]] || die 2 "$name is '${!name}': it must be a number that is not negative"
+  done
+}
+
+# require_tools NAME…
+require_tools() {
+  local tool
+  for tool in "$@"; do
+    have "$tool" || die 2 "$tool was not found: install it"
+  done
+}
+
 # setting NAME DEFAULT: as the program reads it, the environment over .env.
 setting() {
   local value=${!1:-}
