@@ -26,7 +26,7 @@ for good, all traffic goes back, that is read back, and the candidate is deactiv
   BASELINE=auto | required | none                                  whether a stable revision must answer
   HOOKS_DIR                                                        executables: confirm-rollout pre-rollout rollout
         confirm-traffic-increase confirm-promotion post-rollout rollback event; ROLLOUT_* tells them what goes on
-  AZ_TRIES=4  AZ_TIMEOUT_SECONDS=300  LOCK_MINUTES=120  TAKE_OVER=1  REVISION_SUFFIX  CONTAINER_NAME  DRY_RUN=1
+  AZ_TRIES=4  AZ_TIMEOUT_SECONDS=300  LOCK_MINUTES=120  TAKE_OVER=1  REVISION_SUFFIX  ROLLOUT_CONTAINER  DRY_RUN=1
 
 Examples:
   AZURE_RESOURCE_GROUP=rg-rag CONTAINER_APP_NAME=rag-api IMAGE=ghcr.io/acme/rag-api@sha256:… APP_VERSION=1.4.0 \

@@ -1,12 +1,10 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the script that sources this
 # The container app: read, changed, read back; sourced, never run.
 # The caller sets `work` (a folder), AZURE_RESOURCE_GROUP and CONTAINER_APP_NAME. What was read lies in $work/app.json and
 # $work/revisions.json. jq reads it, as it tells an absent field from an empty one.
 
 : "${AZ_TRIES:=4}" "${AZ_RETRY_SECONDS:=5}" "${AZ_TIMEOUT_SECONDS:=300}" "${VERIFY_TRIES:=30}" "${VERIFY_SECONDS:=4}"
 readonly API_VERSION=2025-07-01 LOCK_TAG=rollout-lock
-# Labels that these scripts move; others on the app are kept where they are.
-readonly MANAGED_LABELS='["stable","candidate","previous","staging"]'
 
 # azure ARGUMENTS…: one az call, repeated where it may help; its output is left in $work/az.out.
 azure() {
@@ -17,13 +15,15 @@ azure() {
     ((code)) || return 0
     # 2 is az's "wrong arguments", which no repetition mends.
     if ((code == 2 || try >= AZ_TRIES)); then
-      note "az ${*:1:3} failed after $try tries ($code): $(tail -n 1 "$work/az.err" | cut -c 1-300)"
+      note "az ${*:1:3} failed after $try tries ($code): $(az_error)"
       return 1
     fi
     pause "$((try * AZ_RETRY_SECONDS))"
     try=$((try + 1))
   done
 }
+
+az_error() { { grep -m 1 ERROR "$work/az.err" || tail -n 1 "$work/az.err"; } | cut -c 1-300; }
 
 # A signal ends `wait` at once, while bash would let a plain sleep run to its end before it obeys.
 pause() {
@@ -45,11 +45,14 @@ read_revisions() {
   mv "$work/az.out" "$work/revisions.json"
 }
 
+read_all() { read_app && read_revisions; }
+
 app() { jq -r "$1 // empty" "$work/app.json"; }
 # revision NAME FILTER: of the list that was read last.
 revision() { jq -r --arg name "$1" ".[] | select(.name == \$name) | $2 // empty" "$work/revisions.json"; }
 
 # One object a revision: its weights summed, as one revision may have several entries, "latest" by its name.
+# shellcheck disable=SC2016 # the variables are jq's
 readonly SHARES='
   (.properties.latestReadyRevisionName // .properties.latestRevisionName) as $latest
   | [.properties.configuration.ingress.traffic // [] | .[]
@@ -61,26 +64,24 @@ shares() { jq -c "$SHARES" "$work/app.json"; }
 # labelled LABEL: the revision that carries it.
 labelled() { shares | jq -r --arg name "$1" '.[] | select(.labels | index($name)) | .revision'; }
 
-# table REVISION=WEIGHT[:LABEL]…: the traffic table as ARM takes it. Foreign labels keep their revisions, without traffic,
+# table REVISION=WEIGHT[:LABEL]…: the traffic table as ARM takes it. Labels that the script does not move stay, without traffic,
 # as long as those are active; "latest" is never in it, or a revision made elsewhere would receive users.
 table() {
-  jq -c --argjson managed "$MANAGED_LABELS" --slurpfile revisions "$work/revisions.json" "$SHARES"'
+  jq -c --arg moved "$candidate_label" --slurpfile revisions "$work/revisions.json" "$SHARES"'
     | ($revisions[0] | map(select(.properties.active).name)) as $active
     | ($ARGS.positional | map(capture("^(?<revisionName>[^=]+)=(?<weight>[0-9]+)(:(?<label>.+))?$") | .weight |= tonumber
         | if .label == null then del(.label) else . end)) as $wanted
-    | $wanted + [.[] | . as $share | $share.labels[] | select(IN($managed[]) | not)
+    | $wanted + [.[] | . as $share | $share.labels[] | select(IN("stable", "previous", $moved) | not)
         | {revisionName: $share.revision, weight: 0, label: .} | select(.revisionName | IN($active[]))]
   ' "$work/app.json" --args "$@"
 }
 
+# patch BODY: of the app itself, so that the right to write the app is enough.
+patch() { azure rest --method patch --url "$app_id?api-version=$API_VERSION" --body "$1" --output none; }
+
 # put_traffic TABLE: in one request, so that weights and labels change together, and read back.
 # `az containerapp ingress traffic set` would rescale what is not named and keep entries of old revisions.
-put_traffic() {
-  local body
-  body=$(jq -c '{properties: {configuration: {ingress: {traffic: .}}}}' <<<"$1")
-  azure rest --method patch --url "$app_id?api-version=$API_VERSION" --body "$body" || return 1
-  traffic_is "$1"
-}
+put_traffic() { patch "$(jq -c '{properties: {configuration: {ingress: {traffic: .}}}}' <<<"$1")" && traffic_is "$1"; }
 
 # traffic_is TABLE: ARM answers before it has done what it was asked.
 traffic_is() {
@@ -98,12 +99,26 @@ traffic_is() {
   return 1
 }
 
-deactivate() {
-  of_app containerapp revision deactivate --revision "$1" && read_revisions || return 1
-  [[ $(revision "$1" .properties.active) != true ]]
+# set_activity activate|deactivate REVISION: what counts is what the revision then says, not what az made of the reply.
+set_activity() {
+  local try wanted
+  wanted=$([[ $1 == activate ]] && echo true || echo false)
+  for ((try = 1; try <= AZ_TRIES; try++)); do
+    AZ_TRIES=1 of_app containerapp revision "$1" --revision "$2" || true
+    if read_revisions && [[ $(revision "$2" '.properties.active | tostring') == "$wanted" ]]; then
+      return 0
+    fi
+    pause "$((try * AZ_RETRY_SECONDS))"
+  done
+  return 1
 }
 
-activate() { of_app containerapp revision activate --revision "$1" && read_revisions; }
+# Its last requests may still be at work, and the platform may need a moment until no new one reaches it.
+deactivate() {
+  pause "${DRAIN_SECONDS:-20}"
+  set_activity deactivate "$1"
+}
+activate() { set_activity activate "$1"; }
 
 # wait_for_revision NAME: provisioned and not failing. One that is scaled to zero reports no health; its URL wakes it.
 wait_for_revision() {
@@ -136,8 +151,7 @@ take_lock() {
     return 1
   fi
   lock=$owner.$RANDOM$RANDOM.$(($(date +%s) + ${LOCK_MINUTES:-120} * 60))
-  azure tag update --resource-id "$app_id" --operation Merge --tags "$LOCK_TAG=$lock" --output json ||
-    { lock='' reason="the tag could not be written" && return 1; }
+  put_lock "$lock" || { lock='' reason="the tag could not be written: $(az_error)" && return 1; }
   pause "${LOCK_SETTLE_SECONDS:-5}"
   if ! read_app || ! holds_lock; then
     lock='' reason="another rollout took it at the same moment"
@@ -148,7 +162,10 @@ take_lock() {
 
 holds_lock() { [[ $(app ".tags[\"$LOCK_TAG\"]") == "$lock" ]]; }
 
+# All tags are sent, whether Azure merges them or replaces them.
+put_lock() { patch "$(jq -c --arg tag "$LOCK_TAG" --arg value "$1" '{tags: ((.tags // {}) + {($tag): $value})}' "$work/app.json")"; }
+
 release_lock() {
-  [[ -z ${lock:-} ]] || azure tag update --resource-id "$app_id" --operation Delete --tags "$LOCK_TAG=$lock" --output json ||
-    note "the lock stays until it expires; the next run may set TAKE_OVER=1"
+  [[ -z ${lock:-} ]] || { read_app && holds_lock && put_lock free; } ||
+    note "the lock could not be given back: it expires, or the next run sets TAKE_OVER=1"
 }

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154 # variables are shared with the script that sources this
 # One call of Datadog's API; sourced, never run. Keys go to curl by a file descriptor: arguments can be read by others.
 
 : "${DD_SITE:=datadoghq.com}" "${DD_TRIES:=4}"

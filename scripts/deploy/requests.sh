@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the script that sources this
 # What a revision is asked over its label's address; sourced, never run. curl is the one door to the network.
 
 : "${HEALTH_TRIES:=3}" "${READY_TRIES:=60}" "${READY_SECONDS:=5}" "${GOLDEN_DIR:=tests/golden}" "${GOLDEN_PARALLEL:=4}"
@@ -8,6 +8,9 @@
 label_url() {
   printf 'https://%s---%s.%s' "${fqdn%%.*}" "$1" "${fqdn#*.}"
 }
+
+# side_url candidate|stable
+side_url() { label_url "$([[ $1 == candidate ]] && printf '%s' "$candidate_label" || printf '%s' "$1")"; }
 
 fetch() { curl -sS --fail-with-body --max-time "${REQUEST_SECONDS:-30}" --output "$2" "$1" 2>"$work/curl.err"; }
 

@@ -14,20 +14,21 @@ source "$deploy_root/scripts/deploy/datadog.sh"
 # shellcheck source=scripts/deploy/signals.sh
 source "$deploy_root/scripts/deploy/signals.sh"
 
+candidate_label=candidate
 stable='' stable_version='' candidate='' baseline='' reason='' lock='' weight=0 app_id='' fqdn=''
-started=0 changed=0 promoted=0 next_weight=0 weights=() undone=not-needed
+started=0 changed=0 promoted=0 kept_label='' outcome='' next_weight=0 weights=() undone=not-needed
 
 begin() {
   require_tools az curl jq python3 timeout
   require_numbers AZ_TRIES AZ_RETRY_SECONDS AZ_TIMEOUT_SECONDS VERIFY_TRIES MIN_REQUESTS METRICS_SCRAPES
   [[ $BASELINE =~ ^(auto|none|required)$ ]] || die 2 "BASELINE is '$BASELINE': auto, required or none"
-  cd "$deploy_root"
+  cd "$deploy_root" || exit 1
   work=$(mktemp -d)
   trap finish EXIT
   trap 'stopped_by INT 130' INT
   trap 'stopped_by TERM 143' TERM
   trap 'stopped_by HUP 129' HUP
-  read_app && read_revisions || fail "the app could not be read; is it there, and is az logged in?"
+  read_all || fail "the app could not be read; is it there, and is az logged in?"
   app_id=$(app .id)
   fqdn=$(app .properties.configuration.ingress.fqdn)
 }
@@ -75,7 +76,7 @@ prepare_app() {
   if [[ $(app .properties.configuration.activeRevisionsMode | tr '[:upper:]' '[:lower:]') != multiple ]]; then
     note "revision mode becomes multiple"
     of_app containerapp revision set-mode --mode multiple || fail "the revision mode could not be changed"
-    read_app && read_revisions || fail "the app could not be read"
+    read_all || fail "the app could not be read"
   fi
   [[ -n $stable ]] || return 0
   shift_traffic 0 || fail "traffic could not be pinned to $stable"
@@ -87,9 +88,9 @@ prepare_app() {
 
 # shift_traffic WEIGHT: of the candidate, the rest stays with the stable revision.
 shift_traffic() {
-  local rows=() kept=${candidate_label:-candidate} previous
+  local rows=() previous
   [[ -z $stable ]] || rows+=("$stable=$((100 - $1)):stable")
-  [[ -z $candidate ]] || rows+=("$candidate=$1:$kept")
+  [[ -z $candidate ]] || rows+=("$candidate=$1:$candidate_label")
   previous=$(labelled previous)
   if [[ -n $previous && $previous != "$stable" && $previous != "$candidate" && $(revision "$previous" .properties.active) == true ]]; then
     rows+=("$previous=0:previous")
@@ -101,20 +102,22 @@ shift_traffic() {
 }
 
 create_candidate() {
-  local suffix=${REVISION_SUFFIX:-} arguments
+  local suffix=${REVISION_SUFFIX:-} container arguments
   [[ -n $suffix ]] || suffix="r$(sed -E 's/.*@sha256:(.{8}).*/\1/' <<<"$IMAGE")-$(date -u +%y%m%d%H%M%S)"
   [[ $suffix =~ ^[a-z]([a-z0-9-]*[a-z0-9])?$ && $suffix != *--* && $((${#CONTAINER_APP_NAME} + ${#suffix})) -le 52 ]] ||
     fail "REVISION_SUFFIX is '$suffix': lower-case letters, digits and single dashes, at most $((52 - ${#CONTAINER_APP_NAME})) characters"
   candidate=$CONTAINER_APP_NAME--$suffix
   [[ $candidate != "$stable" ]] || { candidate='' && fail "$stable already has all traffic; choose another REVISION_SUFFIX"; }
-  arguments=(--image "$IMAGE" --revision-suffix "$suffix"
+  # A name that is not there would make az add a second container.
+  container=$(app ".properties.template.containers | map(.name) | map(select(. == \"${ROLLOUT_CONTAINER:-}\")) + (if length == 1 then . else [] end) | .[0]")
+  [[ -n $container ]] || fail "the app has several containers: set ROLLOUT_CONTAINER to the name of the one to change"
+  arguments=(--container-name "$container" --image "$IMAGE" --revision-suffix "$suffix"
     --set-env-vars "APP_VERSION=$APP_VERSION" "BUILD_SHA=$BUILD_SHA" "IMAGE_TAG=$IMAGE_TAG")
-  [[ -z ${CONTAINER_NAME:-} ]] || arguments+=(--container-name "$CONTAINER_NAME")
   if [[ -n $(revision "$candidate" .name) ]]; then
     reuse_candidate
   elif ! of_app containerapp update "${arguments[@]}"; then
     # The answer may have been lost while the revision was made.
-    read_revisions && [[ -n $(revision "$candidate" .name) ]] || fail "the revision could not be created: $(tail -n 1 "$work/az.err")"
+    read_revisions && [[ -n $(revision "$candidate" .name) ]] || fail "the revision could not be created: $(az_error)"
   fi
   wait_for_revision "$candidate" || fail "the revision $candidate does not run"
   [[ $(revision "$candidate" '[.properties.template.containers[].image] | join(" ")') == *"$IMAGE"* ]] ||
@@ -144,7 +147,7 @@ find_baseline() {
 check_step() {
   local url folder=$work/step-$weight
   mkdir -p "$folder"
-  url=$(label_url "${candidate_label:-candidate}")
+  url=$(label_url "$candidate_label")
   hook rollout || fail "the hook rollout refused at $weight %"
   healthy "$url" "$APP_VERSION" "$IMAGE_TAG" || fail "the candidate is not healthy at $weight %"
   ready "$url" || fail "the candidate is not ready at $weight %"
@@ -180,6 +183,7 @@ promote() {
 # Traffic first: whoever cancels a job leaves only seconds. Nothing is touched once somebody else took over.
 undo() {
   local bad=$candidate
+  next_weight=0
   step "going back to ${stable:-nothing: there is no earlier revision}"
   undone=no
   [[ -n $stable ]] || return 1
@@ -187,14 +191,19 @@ undo() {
     note "another rollout took the lock: traffic is left to it"
     return 1
   fi
-  candidate=''
+  # What served before this run keeps its label; what this run made loses it.
+  if [[ -n $kept_label ]]; then
+    candidate_label=$kept_label
+  else
+    candidate=''
+  fi
   if shift_traffic 0; then
     undone=yes
-    weights+=(0)
+    [[ -n $kept_label ]] || weights+=(0)
   fi
   candidate=$bad
   [[ $undone == yes ]] || return 1
-  if [[ -n $bad ]] && read_revisions && [[ -n $(revision "$bad" .name) ]]; then
+  if [[ -z $kept_label && -n $bad ]] && read_revisions && [[ -n $(revision "$bad" .name) ]]; then
     deactivate "$bad" || note "$bad could not be deactivated: do it by hand"
   fi
 }
@@ -205,13 +214,13 @@ finish() {
   trap - EXIT
   set +e
   ((code == 0)) || reason=${reason:-"the script ended unexpectedly ($code)"}
-  if ((changed && !promoted)); then
+  if ((changed && ! promoted)); then
     VERIFY_TRIES=$((VERIFY_TRIES * 2))
     undo || code=4
     hook rollback || note "the hook rollback failed"
   fi
   release_lock
-  ((!started)) || hook post-rollout || note "the hook post-rollout failed"
+  ((! started)) || hook post-rollout || note "the hook post-rollout failed"
   ((code != 0 && promoted)) && code=0
   summarize "$code"
   rm -rf "$work"
@@ -221,12 +230,14 @@ finish() {
 # For people in the summary of the job, for programs one line of JSON on stdout.
 summarize() {
   local result=refused text
-  if ((promoted)); then
+  if [[ -n $outcome ]]; then
+    result=$outcome
+  elif ((promoted)); then
     result=promoted
   elif ((changed)); then
     result=$([[ $undone == yes ]] && echo rolled-back || echo UNKNOWN-ACT-BY-HAND)
   elif (($1 == 0)); then
-    result=${outcome:-unchanged}
+    result=unchanged
   fi
   text="$result: $CONTAINER_APP_NAME, ${IMAGE_TAG:-} ${candidate:+as $candidate }(stable: ${stable:-none})${reason:+: $reason}"
   note "$text"

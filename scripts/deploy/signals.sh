@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the script that sources this
 # Watches the candidate against the stable revision; sourced, never run. What was seen is judged by signals.py and golden.py.
 
 : "${MIN_REQUESTS:=50}" "${METRICS_SCRAPES:=12}" "${DD_SITE:=datadoghq.com}" "${DD_LAG_SECONDS:=120}" "${DD_QUERY_TRIES:=5}"
@@ -32,7 +32,7 @@ watch() {
     slice=$((left < BAKE_SLICE_SECONDS ? left : BAKE_SLICE_SECONDS))
     pause "$slice"
     left=$((left - slice))
-    healthy "$(label_url candidate)" "$APP_VERSION" "$IMAGE_TAG" || { reason="the candidate became unhealthy" && return 1; }
+    healthy "$(side_url candidate)" "$APP_VERSION" "$IMAGE_TAG" || { reason="the candidate became unhealthy" && return 1; }
   done
   measure "$folder" "$since" || return 1
   top_up candidate "$folder" && { [[ -z $baseline ]] || top_up stable "$folder"; } || return 1
@@ -47,7 +47,7 @@ scrape() {
   local number
   mkdir -p "$2"
   for ((number = 0; number < METRICS_SCRAPES; number++)); do
-    printf 'url = "%s/metrics"\noutput = "%s/%02d.prom"\n' "$(label_url "$1")" "$2" "$number"
+    printf 'url = "%s/metrics"\noutput = "%s/%02d.prom"\n' "$(side_url "$1")" "$2" "$number"
   done >"$work/scrape.curl"
   curl -sS --fail --max-time 60 -H 'connection: close' --config "$work/scrape.curl" 2>"$work/curl.err" ||
     { reason="/metrics of the $1 revision cannot be read: $(head -n 1 "$work/curl.err")" && return 1; }
@@ -91,7 +91,7 @@ top_up() {
   ((missing > 0)) || return 0
   note "$missing questions of our own to the $1 revision"
   topped_up=1
-  probe "$(label_url "$1")" "$missing" "$2/$1" || { reason="no questions could be sent to the $1 revision" && return 1; }
+  probe "$(side_url "$1")" "$missing" "$2/$1" || { reason="no questions could be sent to the $1 revision" && return 1; }
 }
 
 judge() {
@@ -105,8 +105,8 @@ judge() {
 compare_golden() {
   local said code=0
   [[ $GOLDEN_DIR != none ]] || { note "GOLDEN_DIR=none: retrieval quality is not compared" && return 0; }
-  ask_golden "$(label_url candidate)" "$1/golden-candidate" || { reason="the golden questions cannot be read from $GOLDEN_DIR" && return 1; }
-  [[ -z $baseline ]] || ask_golden "$(label_url stable)" "$1/golden-stable" || return 1
+  ask_golden "$(side_url candidate)" "$1/golden-candidate" || { reason="the golden questions cannot be read from $GOLDEN_DIR" && return 1; }
+  [[ -z $baseline ]] || ask_golden "$(side_url stable)" "$1/golden-stable" || return 1
   said=$(golden_py compare "$GOLDEN_DIR" "$GOLDEN_FOREIGN" "$1/golden-candidate" \
     ${baseline:+"$1/golden-stable"}) || code=$?
   while IFS= read -r line; do note "$line"; done <<<"$said"

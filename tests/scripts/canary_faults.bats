@@ -50,7 +50,7 @@ quality_falls_at() {
 }
 
 @test "az fails twice and is asked again: the rollout goes on" {
-  azure_fault '{match: "rest --method patch", skip: 2, times: 2, message: "(ContainerAppOperationInProgress)"}, {match: "containerapp show", times: 2}'
+  azure_fault '{match: "configuration", skip: 2, times: 2, message: "(ContainerAppOperationInProgress)"}, {match: "containerapp show", times: 2}'
   canary
   [ "$status" -eq 0 ]
   weights_were 'v1=100 | v1=90 v2=10 | v1=50 v2=50 | v2=100'
@@ -59,7 +59,7 @@ quality_falls_at() {
 @test "az fails for good at a step: back" {
   for skip in 2 3 4; do
     fresh_azure
-    azure_fault "{match: \"rest --method patch\", skip: $skip, times: 4}"
+    azure_fault "{match: \"configuration\", skip: $skip, times: 4}"
     canary
     [ "$status" -eq 1 ]
     case $skip in
@@ -71,7 +71,7 @@ quality_falls_at() {
 }
 
 @test "az fails for good on the way back too: exit 4, a person is called" {
-  azure_fault '{match: "rest --method patch", skip: 3, times: 99}'
+  azure_fault '{match: "configuration", skip: 3, times: 99}'
   canary
   [ "$status" -eq 4 ]
   result_is UNKNOWN-ACT-BY-HAND
@@ -79,13 +79,13 @@ quality_falls_at() {
 }
 
 @test "ARM says yes and does nothing: read back, and undone" {
-  azure_fault '{match: "rest --method patch", skip: 3, times: 1, ignore: true}'
+  azure_fault '{match: "configuration", skip: 3, times: 1, ignore: true}'
   canary
   rolled_back_at 10 "could not be set to 50 %"
 }
 
 @test "ARM is slow to show what it did: waited for" {
-  azure_fault '{match: "rest --method patch", skip: 2, times: 1, lag: 2}'
+  azure_fault '{match: "configuration", skip: 2, times: 1, lag: 2}'
   canary
   [ "$status" -eq 0 ]
 }
@@ -125,7 +125,7 @@ quality_falls_at() {
 }
 
 @test "a signal while az works, and another while going back" {
-  azure_fault '{match: "rest --method patch", skip: 3, signal: "TERM"}, {match: "rest --method patch", skip: 3, signal: "TERM"}'
+  azure_fault '{match: "configuration", skip: 3, signal: "TERM"}, {match: "configuration", skip: 3, signal: "TERM"}'
   canary
   [ "$status" -eq 143 ]
   weights_were "$(course_until 50)"

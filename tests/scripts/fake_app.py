@@ -14,6 +14,8 @@ import http.server
 import json
 import os
 import pathlib
+import select
+import socket
 import ssl
 import sys
 import threading
@@ -36,9 +38,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.folder = pathlib.Path(urllib.parse.unquote(user.rstrip(":")))
         self.send_response(200)
         self.end_headers()
+        if "forward" in (settings := read(self.folder / "app.json", {})):
+            return self.tunnel(settings["forward"])
         self.connection = CONTEXT.wrap_socket(self.connection, server_side=True)
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
         self.close_connection = False
+
+    def tunnel(self, port):
+        """To a real front, byte by byte."""
+        self.close_connection = True
+        with socket.create_connection(("127.0.0.1", port)) as target:
+            pair = {self.connection: target, target: self.connection}
+            while True:
+                for ready in select.select(pair, [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    pair[ready].sendall(data)
 
     def do_GET(self):
         self.answer(None)
@@ -54,9 +70,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if host.startswith("api."):
             return self.datadog(body)
         self.state = read(self.folder / "state.json", {})
-        label = host.split(".")[0].partition("---")[2]
+        first = host.split(".")[0]
+        label = first.partition("---")[2]
         entries = self.state["app"]["properties"]["configuration"]["ingress"]["traffic"]
-        name = next((e["revisionName"] for e in entries if e.get("label") == label), None)
+        name = next((e["revisionName"] for e in entries if e.get("label") == label), None) if label else first
         revision = next((r for r in self.state["revisions"] if r["name"] == name and r["properties"]["active"]), None)
         if revision is None:
             return self.send(404, {"error": f"no revision behind {host}"})

@@ -31,10 +31,10 @@ fresh_azure() {
   mkdir -p "$AZ_STUB"
   jq -n --arg image "ghcr.io/acme/rag-api@sha256:old" '{
     app: {id: "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps/rag", name: "rag", properties: {
-      provisioningState: "Succeeded", latestRevisionName: "rag--v1", latestReadyRevisionName: "rag--v1", configuration: {
+      provisioningState: "Succeeded", latestRevisionName: "rag--v1", latestReadyRevisionName: "rag--v1", template: {containers: [{name: "api"}]}, configuration: {
         activeRevisionsMode: "Multiple", ingress: {fqdn: "rag.env.example.azurecontainerapps.io",
           traffic: [{latestRevision: true, weight: 100}]}}}},
-    revisions: [{name: "rag--v1", properties: {active: true, createdTime: "2026-11-01T00:00:00+00:00", provisioningState: "Provisioned",
+    revisions: [{name: "rag--v1", properties: {active: true, fqdn: "rag--v1.env.example.azurecontainerapps.io", createdTime: "2026-11-01T00:00:00+00:00", provisioningState: "Provisioned",
       healthState: "Healthy", runningState: "Running", env: {APP_VERSION: "1.0.0", IMAGE_TAG: "sha-old"},
       template: {containers: [{name: "api", image: $image}]}}}],
     faults: [], weights: []}' >"$AZ_STUB/state.json"
@@ -74,9 +74,9 @@ state_is() {
   local labels active lock
   labels=$(jq -r '[.app.properties.configuration.ingress.traffic[] | select(.label) | "\(.label):\(.revisionName[5:])"] | sort | join(" ")' "$AZ_STUB/state.json")
   active=$(jq -r '[.revisions[] | select(.properties.active).name[5:]] | sort | join(" ")' "$AZ_STUB/state.json")
-  lock=$(jq -r '.app.tags["rollout-lock"] // ""' "$AZ_STUB/state.json")
+  lock=$(jq -r '.app.tags["rollout-lock"] // "free"' "$AZ_STUB/state.json")
   echo "labels: $labels; active: $active; lock: $lock"
-  [[ $labels == "$1" && $active == "$2" && -z $lock ]]
+  [[ $labels == "$1" && $active == "$2" && $lock == free ]]
 }
 
 result_is() { [[ $(jq -r .result <<<"$output") == "$1" ]]; }
