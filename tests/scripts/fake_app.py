@@ -6,7 +6,7 @@ usage: fake_app.py FOLDER    FOLDER holds cert.pem, key.pem; the port is written
 The scripts do not know of it: https_proxy leads every request here, whatever its host. Each test has a folder of its own, named
 by the user of the proxy's address: the az stub's state.json says which revision a label means, ticks how many seconds passed, app.json what goes wrong:
 {"revision": "rag--v2", "at": 50, "path": "/query", "fault": "down | 503 | errors | slow | empty | wrong | unsupported |
-chatty | silent"}; `at` is the candidate's weight, absent: always. "users" is how many questions come in a second.
+chatty | silent | events | plain | lenient"}; `at` is the candidate's weight, absent: always. "users" is how many questions come in a second.
 """
 
 import base64
@@ -136,7 +136,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             question = asked["question"].strip()
         except (ValueError, KeyError):
             return self.problem(422, "invalid_request")
-        if not question or set(asked) - {"question", "top_k", "stream"}:
+        if self.fault == "lenient":
+            question = question or "Where is the manual?"
+        elif not question or set(asked) - {"question", "top_k", "stream"}:
             return self.problem(422, "invalid_request")
         with LOCK:
             if self.count(self.revision, 1, self.fault):
@@ -149,7 +151,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             citations = [{"number": 1, "context_id": "c1", "verdict": "unsupported" if self.fault == "unsupported" else "supported"}]
             answer = "" if self.fault == "empty" else "Text. [1]"
         metadata = {"grounded": bool(citations), "trace_id": "0" * 32}
-        if not asked.get("stream"):
+        if self.fault == "events":
+            return self.send(200, "event: contexts\ndata: {}\n\n", "text/event-stream") if asked.get("stream") else self.send(
+                200, {"answer": answer, "contexts": contexts, "citations": citations, "metadata": metadata})
+        if not asked.get("stream") or self.fault == "plain":
             return self.send(200, {"answer": answer, "contexts": contexts, "citations": citations, "metadata": metadata})
         events = [("contexts", {"contexts": contexts}), ("delta", {"text": answer}), ("done", {"citations": citations, "metadata": metadata})]
         self.send(200, "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events), "text/event-stream")
