@@ -117,7 +117,9 @@ create_candidate() {
     reuse_candidate
   elif ! of_app containerapp update "${arguments[@]}"; then
     # The answer may have been lost while the revision was made.
-    read_revisions && [[ -n $(revision "$candidate" .name) ]] || fail "the revision could not be created: $(az_error)"
+    reason="the revision could not be created: $(az_error)"
+    { read_revisions && [[ -n $(revision "$candidate" .name) ]]; } || fail "$reason"
+    reason=
   fi
   wait_for_revision "$candidate" || fail "the revision $candidate does not run"
   [[ $(revision "$candidate" '[.properties.template.containers[].image] | join(" ")') == *"$IMAGE"* ]] ||

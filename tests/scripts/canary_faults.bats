@@ -10,8 +10,8 @@ setup() { fresh_azure; }
 @test "unhealthy, at each step" { at_each_step /health down "is not healthy"; }
 @test "not ready, at each step" { at_each_step /ready 503 "is not ready"; }
 @test "an empty answer, at each step" { at_each_step /query empty "the smoke questions failed"; }
-@test "error rate, at each step" { at_each_step /metrics errors ")"; }
-@test "p95, at each step" { at_each_step /metrics slow ")"; }
+@test "error rate, at each step" { at_each_step any errors ")"; }
+@test "p95, at each step" { at_each_step any slow ")"; }
 @test "metrics absent, at each step: no data is no pass" { at_each_step /metrics down "error: 502"; }
 
 @test "the reasons name what was measured" {

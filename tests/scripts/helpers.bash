@@ -51,8 +51,8 @@ fresh_azure() {
 azure_state() { jq "$1" "$AZ_STUB/state.json" >"$AZ_STUB/edited" && mv "$AZ_STUB/edited" "$AZ_STUB/state.json"; }
 azure_fault() { azure_state ".faults += [$1]"; }
 app_fault() { jq "$1" "$AZ_STUB/app.json" >"$AZ_STUB/edited" && mv "$AZ_STUB/edited" "$AZ_STUB/app.json"; }
-# fault WEIGHT PATH KIND: of the new revision.
-fault() { app_fault ".faults += [{revision: \"rag--v2\", at: $1, path: \"$2\", fault: \"$3\"}]"; }
+# fault WEIGHT PATH KIND: of the new revision; PATH "any" is every one.
+fault() { app_fault ".faults += [{revision: \"rag--v2\", at: $1, path: \"$2\", fault: \"$3\"} | if .path == \"any\" then del(.path) else . end]"; }
 
 canary() {
   run --separate-stderr "$ROOT/scripts/deploy_canary.sh" "$@"
