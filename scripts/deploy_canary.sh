@@ -8,7 +8,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/deploy/rollout.sh"
 usage() {
   cat <<'TEXT'
 usage: deploy_canary.sh            deploy IMAGE as a new revision and give it traffic by steps
-       deploy_canary.sh --abort    undo a run that was killed: traffic to the stable revision, the candidate deactivated
+       deploy_canary.sh --abort    undo a run that was killed: traffic to the stable revision, the candidate deactivated; the
+                                   lock must be free, old, of the same GITHUB_RUN_ID, or taken over (TAKE_OVER=1)
        deploy_canary.sh --help
 
 Needed: AZURE_RESOURCE_GROUP, CONTAINER_APP_NAME, IMAGE (by digest), APP_VERSION, BUILD_SHA, IMAGE_TAG; az logged in.
@@ -126,7 +127,8 @@ abort() {
     return
   fi
   [[ -n $stable && $stable != "$candidate" ]] || fail "there is no revision to go back to"
-  TAKE_OVER=1 take_lock || fail "the lock could not be taken: $reason"
+  # Not taken over: a job that was refused as another one is at work must not end that one by cleaning up after itself.
+  take_lock || fail "the lock could not be taken: $reason"
   changed=1
   reason="aborted by hand"
 }

@@ -155,9 +155,12 @@ half_done() {
   rolled_back_at 0 "another image"
 }
 
-@test "--abort undoes a killed run, twice is no harm" {
+@test "--abort undoes a killed run of its own job, not one that is at work; twice is no harm" {
   half_done 50 9999999999
   canary --abort
+  [ "$status" -eq 1 ]
+  weights_were ""
+  GITHUB_RUN_ID=77 canary --abort
   [ "$status" -eq 0 ]
   weights_were "v1=100"
   state_is "stable:v1" "v1"
