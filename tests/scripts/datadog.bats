@@ -7,6 +7,10 @@ setup_file() { start_fake_app; }
 teardown_file() { stop_fake_app; }
 setup() {
   fresh_azure
+  settings
+}
+
+settings() {
   export DD_API_KEY=key-of-the-api DD_SERVICE=rag-api DD_ENV=prod BUILD_SHA=0123456789abcdef0123456789abcdef01234567
   export REPOSITORY_URL=https://github.com/acme/rag-api STARTED_AT=1790000000 FINISHED_AT=1790000600
 }
@@ -64,17 +68,17 @@ PYTHON
   dora success
   [ "$status" -eq 0 ]
   [ "$(sent length)" = 3 ]
-  fresh_azure
+  fresh_azure && settings
   app_fault '.datadog = {"/api/v2/dora/deployment": [[403, {errors: ["Forbidden"]}]]}'
-  BUILD_SHA=0123456789abcdef0123456789abcdef01234567 dora success
+  dora success
   [ "$status" -eq 1 ]
   [[ $stderr == *"answered 403"* && $stderr != *key-of* ]]
   [ "$(sent length)" = 1 ]
   BUILD_SHA=abc dora success
   [ "$status" -eq 2 ]
-  BUILD_SHA=0123456789abcdef0123456789abcdef01234567 STARTED_AT=1790000600 FINISHED_AT=1790000000 dora success
+  STARTED_AT=1790000600 FINISHED_AT=1790000000 dora success
   [ "$status" -eq 2 ]
-  DD_SITE=evil/host BUILD_SHA=0123456789abcdef0123456789abcdef01234567 dora success
+  DD_SITE=evil/host dora success
   [ "$status" -eq 2 ]
 }
 

@@ -29,6 +29,7 @@ fresh_azure() {
   export AZ_STUB=$BATS_TEST_TMPDIR/az
   export https_proxy=http://${AZ_STUB//\//%2F}:@127.0.0.1:$(cat "$APP_FOLDER/port") CURL_CA_BUNDLE=$APP_FOLDER/cert.pem no_proxy=
   mkdir -p "$AZ_STUB"
+  rm -f "$AZ_STUB"/{datadog.log,points,signal}
   jq -n --arg image "ghcr.io/acme/rag-api@sha256:old" '{
     app: {id: "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps/rag", name: "rag", properties: {
       provisioningState: "Succeeded", latestRevisionName: "rag--v1", latestReadyRevisionName: "rag--v1", template: {containers: [{name: "api"}]}, configuration: {
