@@ -24,7 +24,7 @@ TEXT
 
 : "${WATCH_SECONDS:=300}"
 # Both the checks and the watch reach the new version by this label.
-candidate_label=staging
+candidate_label=staging moved_label=staging
 
 main() {
   local verb=${1:-all}

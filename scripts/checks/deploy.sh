@@ -66,7 +66,7 @@ lint() {
 }
 
 run_bats() {
-  local jobs=() log code=0
+  local jobs=() code=0
   have parallel && jobs=(--jobs "${BATS_JOBS:-$(nproc)}")
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT

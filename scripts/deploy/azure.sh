@@ -67,7 +67,7 @@ labelled() { shares | jq -r --arg name "$1" '.[] | select(.labels | index($name)
 # table REVISION=WEIGHT[:LABEL]…: the traffic table as ARM takes it. Labels that the script does not move stay, without traffic,
 # as long as those are active; "latest" is never in it, or a revision made elsewhere would receive users.
 table() {
-  jq -c --arg moved "$candidate_label" --slurpfile revisions "$work/revisions.json" "$SHARES"'
+  jq -c --arg moved "$moved_label" --slurpfile revisions "$work/revisions.json" "$SHARES"'
     | ($revisions[0] | map(select(.properties.active).name)) as $active
     | ($ARGS.positional | map(capture("^(?<revisionName>[^=]+)=(?<weight>[0-9]+)(:(?<label>.+))?$") | .weight |= tonumber
         | if .label == null then del(.label) else . end)) as $wanted

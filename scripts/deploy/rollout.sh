@@ -14,7 +14,8 @@ source "$deploy_root/scripts/deploy/datadog.sh"
 # shellcheck source=scripts/deploy/signals.sh
 source "$deploy_root/scripts/deploy/signals.sh"
 
-candidate_label=candidate
+# The label by which the new version is reached, and the one of these scripts that this one moves beside stable and previous.
+candidate_label=candidate moved_label=candidate
 stable='' stable_version='' candidate='' baseline='' reason='' lock='' weight=0 app_id='' fqdn=''
 started=0 changed=0 promoted=0 kept_label='' outcome='' next_weight=0 weights=() undone=not-needed
 
