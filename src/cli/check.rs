@@ -18,7 +18,9 @@ use crate::{
 /// Exits with 1 when any of them fails. A mistake in the configuration is reported before anything is tried, with
 /// exit code 2.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rag-api check\n  rag-api check && rag-api serve\n  rag-api check --production")]
+#[command(
+    after_help = "Examples:\n  rag-api check\n  rag-api check && rag-api serve\n  rag-api check --production"
+)]
 pub(super) struct Check {
     /// Go through the list before users come as well: what is fine on a laptop and wrong in production
     #[arg(long)]

@@ -65,8 +65,9 @@ impl Emulate {
         })?;
         let address = listener.local_addr()?;
         let router = tokio::task::block_in_place(|| crate::emulator::router(&emulator, self.fault))?;
+        let stop = http::shutdown_signal();
         say!("http://{address}");
-        app::emulate(listener, router, http::shutdown_signal(), config.server.shutdown_grace).await;
+        app::emulate(listener, router, stop, config.server.shutdown_grace).await;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use crate::config::{
-    AzureAuth, Config, EmbeddingConfig, IncomingTrace, LlmAuth, LlmConfig, LogFormat, SearchBackend, ServerConfig,
-    ServiceInfo, TelemetryConfig, TraceExport,
+    AzureAuth, Config, EmbeddingConfig, IncomingTrace, LlmAuth, LlmConfig, LogFormat, SearchBackend,
+    ServerConfig, ServiceInfo, TelemetryConfig, TraceExport,
 };
 
 /// The whole of a container: model, index in use, requests at work.
@@ -34,11 +34,15 @@ pub(super) fn findings(config: &Config, chunks: Option<u64>) -> Vec<Finding> {
 
 fn identity(service: &ServiceInfo) -> Result<String, String> {
     let ServiceInfo { version, build_sha, image_tag, env, .. } = service;
-    let unset: Vec<&str> = [("ENV_NAME", env, "local"), ("BUILD_SHA", build_sha, "unknown"), ("IMAGE_TAG", image_tag, "unknown")]
-        .into_iter()
-        .filter(|(_, value, default)| value == default)
-        .map(|(name, ..)| name)
-        .collect();
+    let unset: Vec<&str> = [
+        ("ENV_NAME", env, "local"),
+        ("BUILD_SHA", build_sha, "unknown"),
+        ("IMAGE_TAG", image_tag, "unknown"),
+    ]
+    .into_iter()
+    .filter(|(_, value, default)| value == default)
+    .map(|(name, ..)| name)
+    .collect();
     match unset.is_empty() {
         true => Ok(format!("{env}, version {version}, build {build_sha}, image {image_tag}")),
         false => Err(format!("set {}: nobody can tell otherwise what runs", unset.join(", "))),
@@ -49,7 +53,9 @@ fn telemetry(config: &TelemetryConfig) -> Result<String, String> {
     match &config.traces {
         TraceExport::Datadog(_) => Ok("traces go to the Datadog Agent".into()),
         TraceExport::Otlp(_) => Ok("traces go to an OpenTelemetry receiver".into()),
-        TraceExport::Off => Err("set DD_AGENT_HOST or OTEL_EXPORTER_OTLP_ENDPOINT: no trace leaves this process".into()),
+        TraceExport::Off => {
+            Err("set DD_AGENT_HOST or OTEL_EXPORTER_OTLP_ENDPOINT: no trace leaves this process".into())
+        }
     }
 }
 
@@ -71,12 +77,16 @@ fn logs(config: &TelemetryConfig) -> Result<String, String> {
 
 fn search(backend: &SearchBackend) -> Result<String, String> {
     let SearchBackend::Azure(azure) = backend else {
-        return Ok("a local index: every replica needs its own copy, or a volume that all of them share".into());
+        return Ok(
+            "a local index: every replica needs its own copy, or a volume that all of them share".into()
+        );
     };
     match &azure.auth {
         _ if azure.endpoint.starts_with("http://") => Err("AZURE_SEARCH_ENDPOINT is an emulator".into()),
         AzureAuth::Entra(_) => Ok("Azure AI Search, by identity".into()),
-        AzureAuth::Key { query: Some(_), admin: None } => Ok("Azure AI Search, by a key that only reads".into()),
+        AzureAuth::Key { query: Some(_), admin: None } => {
+            Ok("Azure AI Search, by a key that only reads".into())
+        }
         AzureAuth::Key { .. } => {
             Err("drop AZURE_SEARCH_API_KEY: an identity or AZURE_SEARCH_QUERY_KEY is enough to answer".into())
         }
@@ -132,7 +142,8 @@ fn writable(path: &Path) -> bool {
 
 fn user() -> Result<String, String> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok());
+    let uid =
+        status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok());
     match uid {
         Some(0_u32) => Err("run as another user than root".into()),
         Some(uid) => Ok(format!("uid {uid}")),
@@ -153,7 +164,8 @@ fn memory(limit: Option<u64>) -> Result<String, String> {
 /// Of the control group this process is in, version 2 or 1; `None`: there is none.
 fn memory_limit() -> Option<u64> {
     let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limits = files.iter().filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
+    let limits =
+        files.iter().filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
     // Version 1 writes "none" as a number near 2^63.
     limits.filter(|bytes| *bytes < 1 << 50).min()
 }

@@ -55,12 +55,12 @@ async fn what_the_caller_says_reaches_the_model_and_its_tokens_are_told() {
     let body = json!({"model": "any", "messages": messages, "max_tokens": 77, "temperature": 0.5});
     let reply: Value = complete(&app, body).await.json().await.unwrap();
     assert_eq!(reply["model"], "test-model-2026");
-    assert_eq!(reply["usage"]["prompt_tokens_details"]["cached_tokens"], 24);
+    assert_eq!(reply["usage"]["prompt_tokens_details"]["cached_tokens"], 48, "rewriting counts too");
     assert_eq!(
         (&reply["usage"]["total_tokens"], &reply["choices"][0]["finish_reason"]),
-        (&json!(110), &json!("stop"))
+        (&json!(220), &json!("stop"))
     );
-    assert!((reply["rag"]["metadata"]["usage"]["cost_usd"].as_f64().unwrap() - 0.0002).abs() < 1e-9);
+    assert!((reply["rag"]["metadata"]["usage"]["cost_usd"].as_f64().unwrap() - 0.0004).abs() < 1e-9);
     assert!(reply["rag"].get("answer").is_none());
     let sent = llm.bodies().pop().unwrap();
     assert_eq!((&sent["max_completion_tokens"], &sent["temperature"]), (&json!(77), &json!(0.5)));

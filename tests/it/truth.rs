@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use rag_api::config::{Config, EmulatorConfig, EnvReader};
+use rag_api::config::{Config, EnvReader};
 
 /// What platforms and tools read beside the program, and never the program itself.
-const OF_OTHERS: [&str; 9] = [
+const OF_OTHERS: [&str; 10] = [
     "CARGO_HOME",
     "DD_API_KEY",
     "DD_APM_ENABLED",
@@ -13,6 +13,7 @@ const OF_OTHERS: [&str; 9] = [
     "DD_AZURE_RESOURCE_GROUP",
     "DD_AZURE_SUBSCRIPTION_ID",
     "DD_HOSTNAME",
+    "DD_LOGS_ENABLED",
     "DD_SITE",
     "LLAMA_ARG_MODEL",
 ];
@@ -99,13 +100,15 @@ fn every_path_that_is_probed_or_scraped_is_a_route() {
 #[test]
 fn every_variable_that_is_set_is_read() {
     let mut known: BTreeSet<&str> = Config::variable_names().into_iter().collect();
-    known.extend(EmulatorConfig::variable_names());
     known.extend(OF_OTHERS);
     for file in ["Dockerfile", "compose.yaml", "terraform/modules/workload/settings.tf"] {
         let text = read(file);
         let set = text.lines().filter_map(|line| {
             let line = line.trim_start().trim_start_matches("ENV ").trim_start_matches("- ");
-            let name: String = line.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_' || c.is_ascii_digit()).collect();
+            let name: String = line
+                .chars()
+                .take_while(|c| c.is_ascii_uppercase() || *c == '_' || c.is_ascii_digit())
+                .collect();
             let rest = line[name.len()..].trim_start();
             let sets = rest.starts_with('=') || (rest.starts_with(':') && file.ends_with(".yaml"));
             (sets && name.contains('_')).then_some(name)
@@ -127,10 +130,14 @@ fn every_place_that_releases_names_the_three_values_of_a_release() {
         "scripts/deploy_canary.sh",
         "scripts/deploy_blue_green.sh",
         "terraform/modules/workload/settings.tf",
-        "charts/rag-api/values.schema.json",
     ] {
         // The two rollouts share a file that does it.
-        let text = read(file) + &if file.starts_with("scripts/deploy_") { read("scripts/deploy/azure.sh") } else { String::new() };
+        let text = read(file)
+            + &if file.starts_with("scripts/deploy_") {
+                read("scripts/deploy/azure.sh")
+            } else {
+                String::new()
+            };
         for name in ["APP_VERSION", "BUILD_SHA", "IMAGE_TAG"] {
             assert!(text.contains(name), "{file} does not name {name}");
         }
@@ -140,8 +147,14 @@ fn every_place_that_releases_names_the_three_values_of_a_release() {
 #[test]
 fn platforms_wait_longer_than_the_server_drains() {
     let grace = defaults().server.shutdown_grace.as_secs().to_string();
-    assert_eq!(behind("terraform/modules/workload/settings.tf", "shutdown_seconds = ", |c| c.is_ascii_digit()), [grace.as_str()]);
-    assert_eq!(behind("charts/rag-api/values.yaml", "shutdownGraceSeconds: ", |c| c.is_ascii_digit()), [grace.as_str()]);
+    assert_eq!(
+        behind("terraform/modules/workload/settings.tf", "shutdown_seconds = ", |c| c.is_ascii_digit()),
+        [grace.as_str()]
+    );
+    assert_eq!(
+        behind("charts/rag-api/values.yaml", "shutdownGraceSeconds: ", |c| c.is_ascii_digit()),
+        [grace.as_str()]
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ impl Cleaner {
     pub(super) fn angle(&mut self, last: bool) -> bool {
         match angle(&self.pending) {
             Look::Wait if !last => false,
-            Look::No => self.show(1),
+            Look::No => self.stray(last),
             Look::Wait if self.pending.len() == 1 => self.show(1),
             Look::Wait | Look::Yes(Angle::Broken) => {
                 self.neutralised += 1;
@@ -27,6 +27,19 @@ impl Cleaner {
                 self.drop(length)
             }
             Look::Yes(Angle::Tag { length, name, bare }) => self.tag(length, &name, bare),
+        }
+    }
+
+    /// A bracket that opens neither tag nor address, unless signs before an `@` make a mailbox of what follows
+    /// (CommonMark 6.5): renderers link that before they see any code in it.
+    fn stray(&mut self, last: bool) -> bool {
+        const MAX_LOCAL_PART: usize = 256;
+        let local = |c: &&char| c.is_ascii_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-".contains(**c);
+        let length = self.pending[1..].iter().take(MAX_LOCAL_PART).take_while(local).count();
+        match self.pending.get(length + 1) {
+            None if !last && length < MAX_LOCAL_PART => false,
+            Some('@') if length > 0 => self.broken(1),
+            _ => self.show(1),
         }
     }
 

@@ -178,6 +178,14 @@ fn long_hostile_answers_take_linear_time() {
     assert!(begun.elapsed().as_secs() < 32, "{:?}", begun.elapsed());
 }
 
+#[test]
+fn signs_before_an_at_are_a_mailbox_and_not_code() {
+    for answer in ["<``help@C> \r\n***``> ~~~", "<=a@b.c>", "a <`x`@b.example>", "<!#@evil.example>"] {
+        assert_inert(answer);
+    }
+    assert_eq!(shown("if a <= b and c <- d"), "if a <= b and c <- d");
+}
+
 /// Reads the text as a renderer does and finds nothing that loads, runs or leads out of the passages.
 fn assert_inert(answer: &str) {
     let hits = hits();
