@@ -187,8 +187,8 @@ async fn slow_readers(llm: &Llm, server: &Running, address: &str) -> Outcome<()>
         let address = address.to_owned();
         tokio::spawn(async move {
             let mut reader = Reader::ask(&address).await.ok()?;
-            while reader.read(512).await.ok()? {
-                tokio::time::sleep(Duration::from_millis(25)).await;
+            while reader.read(64).await.ok()? {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             reader.has("event: done").then_some(())
         })
@@ -204,7 +204,7 @@ async fn slow_readers(llm: &Llm, server: &Running, address: &str) -> Outcome<()>
         completed += usize::from(reader.await?.is_some());
     }
     println!(
-        "{READERS} streams at once, read 512 bytes every 25 ms: {completed} completed, {} errors, {:.1} s; resident {before} kB before, {peak} kB at most",
+        "{READERS} streams at once, read 64 bytes every 50 ms: {completed} completed, {} errors, {:.1} s; resident {before} kB before, {peak} kB at most",
         READERS - completed,
         begun.elapsed().as_secs_f64()
     );
@@ -212,15 +212,17 @@ async fn slow_readers(llm: &Llm, server: &Running, address: &str) -> Outcome<()>
 }
 
 async fn vanishing_readers(llm: &Llm, server: &Running, address: &str) -> Outcome<()> {
-    llm.set(Duration::from_millis(50));
+    llm.set(Duration::from_millis(200));
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let (before, files) = (resident(server)?, descriptors(server)?);
-    for round in 1..=3 {
-        let mut readers = Vec::new();
-        for _ in 0..READERS {
+    for round in 1..=6 {
+        let asked = (0..READERS).map(|_| async {
             let mut reader = Reader::ask(address).await?;
             reader.until("event: delta").await?;
-            readers.push(reader);
-        }
+            Ok(reader)
+        });
+        let readers: Vec<Reader> =
+            futures_util::future::join_all(asked).await.into_iter().collect::<Outcome<_>>()?;
         let streaming = llm.open.load(Ordering::SeqCst);
         drop(readers);
         let gone = Instant::now();
