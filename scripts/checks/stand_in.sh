@@ -29,7 +29,7 @@ stand_in_packages() {
   shift
   mark=$folder/ready-$(cksum <<<"$*" | cut -d ' ' -f 1)
   if [[ ! -f $mark ]]; then
-    python3 -m pip --quiet --disable-pip-version-check --root-user-action=ignore install --upgrade --target "$folder" "$@" >&2 ||
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet --disable-pip-version-check install --upgrade --target "$folder" "$@" >&2 ||
       absent "the Python packages could not be installed: $*"
     touch "$mark"
   fi
@@ -41,7 +41,7 @@ stand_in_schema() {
   local provider=$1 bindings=$2 version=$3 out=$4 wheel
   wheel=$tools_dir/wheels/${bindings//-/_}-$version-py3-none-any.whl
   [[ -f $wheel ]] ||
-    python3 -m pip --quiet --disable-pip-version-check --root-user-action=ignore download --no-deps --dest "$tools_dir/wheels" "$bindings==$version" >&2 ||
+    python3 -m pip --quiet --disable-pip-version-check download --no-deps --dest "$tools_dir/wheels" "$bindings==$version" >&2 ||
     absent "the bindings $bindings $version could not be fetched"
   python3 scripts/checks/provider_schema.py "$provider" "$wheel" "$out"
 }
