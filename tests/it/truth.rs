@@ -1,4 +1,4 @@
-//! What is written in several places is the same in all: port, user, routes, variables, the release's own values.
+//! What is written in several places is the same in all: port, user, routes, variables, release values, translations.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -166,4 +166,127 @@ fn the_image_has_one_name() {
     for file in ["compose.yaml", "scripts/image/build.sh"] {
         assert!(read(file).contains(env!("CARGO_PKG_NAME")), "{file}");
     }
+}
+
+#[test]
+fn translations_hold_the_same_commands_variables_and_links() {
+    let original = Page::of(&read("README.md"));
+    // Where the page is not understood any more, there would be nothing to compare.
+    assert!(original.code.len() > 30 && original.names.len() > 60, "correct the test");
+    assert!(original.links.len() > 10 && original.rows.len() > 60, "correct the test");
+    for link in &original.links {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(link);
+        assert!(path.exists(), "README.md links to {link}, which is not there");
+    }
+    let wrong: Vec<String> = ["README.zh.md", "README.ja.md"]
+        .iter()
+        .flat_map(|file| Page::of(&read(file)).differences(file, &original))
+        .collect();
+    assert!(wrong.is_empty(), "\n  {}", wrong.join("\n  "));
+}
+
+#[test]
+fn what_a_translation_leaves_out_would_be_seen() {
+    let original = "Set `PORT`, see [here](a.md).\n\n    run --once   # fast\n\n```json\n{\"a\": 1}\n```\n\n\
+                    ```mermaid\na[files]\n```\n\n| name | size |\n| --- | --- |\n| `HOST` | 8 of 16 |\n";
+    let differences = |translation: &str| Page::of(translation).differences("x.md", &Page::of(original));
+    let words = original.replace("# fast", "# vite").replace("files", "fichiers").replace("8 of 16", "16/8");
+    assert_eq!(differences(&words), Vec::<String>::new());
+    for (part, instead, said) in [
+        ("--once", "--twice", "x.md: missing the code \"    run --once\""),
+        ("{\"a\": 1}\n", "", "x.md: missing the code \"{\\\"a\\\": 1}\""),
+        ("`PORT`", "the port", "x.md: missing the name \"PORT\""),
+        ("`HOST`", "HOST", "x.md: missing the name \"HOST\""),
+        ("a.md", "https://a.example", "x.md: missing the link \"a.md\""),
+        ("| `HOST` | 8 of 16 |\n", "`HOST`", "x.md: 2 table rows instead of 3"),
+        ("8 of 16", "8 of 17", "x.md: other figures in a row than \"| `HOST` | 8 of 16 |\""),
+        ("Set `PORT`", "Set `PORT", "x.md: a backtick without its other half"),
+    ] {
+        let found = differences(&original.replacen(part, instead, 1));
+        assert!(found.contains(&said.to_owned()), "{part} → {instead}: {found:?}");
+    }
+    let twice = original.replace("    run --once   # fast", "    run --once\n    run --once");
+    assert_eq!(differences(&twice), ["x.md: the same code, in another order or number of lines"]);
+}
+
+/// What of a page is the same in every language.
+struct Page {
+    code: Vec<String>,
+    names: BTreeSet<String>,
+    links: BTreeSet<String>,
+    rows: Vec<String>,
+    ticks: usize,
+}
+
+impl Page {
+    fn of(text: &str) -> Page {
+        let (mut code, mut prose, mut fence) = (Vec::new(), String::new(), None);
+        for line in text.lines() {
+            if let Some(kind) = line.strip_prefix("```") {
+                fence = fence.is_none().then_some(kind);
+            } else if fence == Some("mermaid") {
+                // Its labels are words.
+            } else if fence.is_some() || line.starts_with("    ") {
+                // Comments are words too, and end what is typed.
+                code.push(line.split(" # ").next().unwrap_or_default().trim_end().to_owned());
+            } else {
+                prose.push_str(line);
+                prose.push('\n');
+            }
+        }
+        let shouted = |word: &&str| {
+            word.len() > 1
+                && word.starts_with(|c: char| c.is_ascii_uppercase())
+                && !word.contains(|c: char| c.is_ascii_lowercase())
+        };
+        let names =
+            prose.split('`').skip(1).step_by(2).flat_map(|span| {
+                span.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(shouted)
+            });
+        let links = prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
+        Page {
+            code,
+            names: names.map(str::to_owned).collect(),
+            links: links.filter(|link| !link.contains("://")).map(str::to_owned).collect(),
+            rows: prose.lines().filter(|line| line.starts_with('|')).map(str::to_owned).collect(),
+            ticks: prose.matches('`').count(),
+        }
+    }
+
+    /// What `file`, which is this page, has otherwise than the original; one sentence each.
+    fn differences(&self, file: &str, original: &Page) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut compare = |what: &str, ours: BTreeSet<&String>, theirs: BTreeSet<&String>| {
+            found.extend(theirs.difference(&ours).map(|one| format!("{file}: missing the {what} {one:?}")));
+            found.extend(
+                ours.difference(&theirs).map(|one| format!("{file}: README.md has no {what} {one:?}")),
+            );
+        };
+        compare("code", self.code.iter().collect(), original.code.iter().collect());
+        compare("name", self.names.iter().collect(), original.names.iter().collect());
+        compare("link", self.links.iter().collect(), original.links.iter().collect());
+        if found.is_empty() && self.code != original.code {
+            found.push(format!("{file}: the same code, in another order or number of lines"));
+        }
+        if !self.ticks.is_multiple_of(2) {
+            found.push(format!("{file}: a backtick without its other half"));
+        }
+        let (ours, theirs) = (self.rows.len(), original.rows.len());
+        if ours != theirs {
+            found.push(format!("{file}: {ours} table rows instead of {theirs}"));
+            return found;
+        }
+        let rows = self.rows.iter().zip(&original.rows);
+        let other = rows.filter(|(ours, theirs)| figures(ours) != figures(theirs));
+        found.extend(other.map(|(_, row)| format!("{file}: other figures in a row than {row:?}")));
+        found
+    }
+}
+
+/// The numbers of a row in ascending order, as languages put them differently.
+fn figures(row: &str) -> Vec<&str> {
+    let mut figures: Vec<&str> =
+        row.split(|c: char| !c.is_ascii_digit()).filter(|run| !run.is_empty()).collect();
+    figures.sort_unstable();
+    figures
 }
