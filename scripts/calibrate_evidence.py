@@ -48,7 +48,7 @@ def spaced(cosine, found, terms):
 
 
 def unspaced(cosine, found, terms):
-    return (1.0, cosine, found / terms, math.log(terms))
+    return (1.0, cosine, found / terms)
 
 
 FAMILIES = [Family("spaced", False, spaced, 0.0), Family("unspaced", True, unspaced, 0.5)]
@@ -120,14 +120,14 @@ def scaled(spaced_fit, unspaced_fit):
 
 
 def constants(spaced_weights, unspaced_weights):
-    lists = {"SPACED: [f32; 2]": spaced_weights, "UNSPACED: [f32; 4]": unspaced_weights}
+    lists = {"SPACED: [f32; 2]": spaced_weights, "UNSPACED: [f32; 3]": unspaced_weights}
     lines = [f"const {name} = [{', '.join(f'{value:.3f}' for value in values)}];" for name, values in lists.items()]
     return "\n".join([*lines, f"const ENOUGH_TERMS: f32 = {ENOUGH_TERMS:.1f};", f"const MOST_LOWERED: f32 = {MOST_LOWERED};"])
 
 
 def evidence(question, spaced_weights, unspaced_weights):
     """As evidence.rs computes it."""
-    terms = max(1, question["terms"])
+    terms = question["terms"] or 1
 
     def strength(cosine, found):
         if question["unspaced"]:
@@ -167,7 +167,7 @@ def score(family, weights, question):
 
 
 def vectors(family, question):
-    return [family.features(cosine, found, max(1, question["terms"])) for cosine, found in question["hits"]]
+    return [family.features(cosine, found, question["terms"] or 1) for cosine, found in question["hits"]]
 
 
 def dot(one, other):
@@ -210,7 +210,7 @@ def fit(family, collections):
             weight = family.weights[kind] / len(group) / sets
             if weight > 0:
                 rows += [(vectors(family, question), kind == "own", weight) for question in group]
-    weights = [-3.0, 5.0, 3.0, 0.0][: len(rows[0][0][0])]
+    weights = [-3.0, 5.0, 3.0]
     for _ in range(10):
         before = weights
         chosen = [(max(all, key=lambda vector: dot(weights, vector)), own, weight) for all, own, weight in rows]

@@ -23,10 +23,10 @@ pub struct Asked {
     /// The collection it was written for.
     pub set: String,
     pub unspaced: bool,
-    /// Terms of the question.
-    pub terms: usize,
+    /// Terms of the question, weighed.
+    pub terms: f32,
     /// Cosine, and terms found, of each passage.
-    pub hits: Vec<(f32, usize)>,
+    pub hits: Vec<(f32, f32)>,
     pub evidence: f32,
 }
 
@@ -37,7 +37,7 @@ impl Asked {
             kind,
             set: set.to_owned(),
             unspaced: first.is_some_and(|signals| signals.unspaced),
-            terms: first.map_or(0, |signals| signals.asked),
+            terms: first.map_or(0.0, |signals| signals.asked),
             hits: signals.iter().map(|signals| (signals.cosine, signals.found)).collect(),
             evidence,
         }
