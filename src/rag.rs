@@ -198,6 +198,8 @@ impl Rag {
     }
 
     fn count_tokens(&self, usage: Usage) {
+        let Usage { input_tokens, cached_input_tokens, output_tokens, cost_usd, .. } = usage;
+        tracing::info!(input_tokens, cached_input_tokens, output_tokens, cost_usd, "llm answered");
         self.parts.metrics.count_llm_tokens(usage.input_tokens, usage.output_tokens);
         self.parts.metrics.add_llm_cost(usage.cost_usd.unwrap_or_default());
     }

@@ -3,8 +3,9 @@
 use std::{process::Command, time::Duration};
 
 use rag_api::{
-    config::{AzureAuth, EntraConfig, Identity},
+    config::{AzureAuth, Config, EntraConfig, EnvReader, Identity},
     domain::{Filter, SearchMode},
+    generation::{Form, OpenAi},
     retrieval::azure::AzureIndex,
 };
 use serde_json::json;
@@ -12,7 +13,7 @@ use time::OffsetDateTime;
 
 use crate::{
     azure_server::{Azure, ask, config, fingerprint, metrics, source},
-    openai_server::{Reply, Server},
+    openai_server::{Reply, Server, messages, soon, success},
 };
 
 /// Set for the child process alone: where the search service is.
@@ -71,5 +72,55 @@ async fn the_child_that_asks() {
     let filter = Filter::default();
     for _ in 0..3 {
         index.search(&ask("leave", None, SearchMode::Keyword, &filter)).await.unwrap();
+    }
+}
+
+/// Set for the child process alone: where the LLM is.
+const LLM_CHILD: &str = "RAG_TEST_ENTRA_LLM_CHILD";
+
+#[tokio::test]
+async fn without_a_key_azure_openai_gets_a_token_of_the_identity() {
+    let ends = (OffsetDateTime::now_utc() + Duration::from_secs(3_600)).unix_timestamp().to_string();
+    let token = json!({"access_token": "a-managed-token", "expires_on": ends, "token_type": "Bearer",
+                       "resource": "https://cognitiveservices.azure.com"});
+    let identity = Server::start([Reply::json(200, token)]).await;
+    let llm = Server::start([success("Yes.")]).await;
+    let (url, endpoint) = (llm.url.clone(), format!("{}/token", identity.url));
+    let child = move || {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "azure_identity::the_child_that_asks_the_llm", "--nocapture"])
+            .env(LLM_CHILD, url)
+            .env("IDENTITY_ENDPOINT", endpoint)
+            .env("IDENTITY_HEADER", "a-header-secret")
+            .output()
+    };
+    let output = tokio::task::spawn_blocking(child).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let seen = llm.seen.lock().unwrap();
+    assert_eq!(seen.len(), 3, "the child did not ask");
+    assert!(seen.iter().all(|seen| seen.headers["authorization"] == "Bearer a-managed-token"));
+    let asked = identity.seen.lock().unwrap();
+    assert_eq!(asked.len(), 1, "one token serves all requests");
+    assert!(
+        asked[0].path.contains("resource=https%3A%2F%2Fcognitiveservices.azure.com"),
+        "{}",
+        asked[0].path
+    );
+}
+
+/// Does nothing by itself.
+#[tokio::test]
+async fn the_child_that_asks_the_llm() {
+    let Ok(url) = std::env::var(LLM_CHILD) else { return };
+    let env = EnvReader::from_pairs([
+        ("OPENAI_BASE_URL", url.as_str()),
+        ("OPENAI_MODEL", "a-deployment"),
+        ("OPENAI_AUTH", "entra"),
+        ("IDENTITY_ENDPOINT", "set"),
+    ]);
+    let config = Config::read(env).unwrap();
+    let client = OpenAi::new(&config.llm.unwrap(), metrics()).unwrap();
+    for _ in 0..3 {
+        client.complete(&messages(), Form::Text, soon()).await.unwrap();
     }
 }

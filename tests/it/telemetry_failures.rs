@@ -105,6 +105,9 @@ async fn a_stream_is_one_trace_to_its_end_and_so_is_one_whose_reader_vanished() 
     assert_eq!(named(&of_gone, "rag.answer")[0]["meta"]["rag.cancelled"], "true");
 
     let lines = server.lines();
+    let cost = lines.iter().find(|line| line["message"] == "llm answered").unwrap();
+    assert_eq!(cost["dd"]["trace_id"], whole_trace.as_str());
+    assert!((cost["cost_usd"].as_f64().unwrap() - 0.0002).abs() < 1e-9, "{cost}");
     for (trace, status) in [(&whole_trace, 200), (&half_trace, 200), (&gone_trace, 499)] {
         let access: Vec<&Value> = lines
             .iter()
