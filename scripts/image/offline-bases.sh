@@ -65,7 +65,7 @@ make_rust() {
   local root=$work/rust sysroot
   sysroot=$(rustc --print sysroot)
   debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev,python3-pip "$SUITE" "$root" \
-    "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/log" || { tail -n 20 "$work/log" >&2 && return 1; }
+    ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$work/log" || { tail -n 20 "$work/log" >&2 && return 1; }
   mkdir -p "$root/usr/local/cargo/bin" "$root/opt/rust"
   tar -C "$sysroot" --exclude=./share -cf - . | tar -C "$root/opt/rust" -xf -
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
