@@ -11,7 +11,7 @@ commands() { awk '/^```/ { inside = !inside && $0 == "```sh"; next } inside' "$R
 
 # rag-api parses the command's arguments and prints its help instead of doing it; without a binary those lines are told.
 rag_api_that_only_parses() {
-  local binary=${RAG_API_BINARY:-$ROOT/target/release/rag-api}
+  local binary=${RAG_API_BINARY:-${CARGO_TARGET_DIR:-$ROOT/target}/release/rag-api}
   mkdir "$AZ_STUB/bin"
   if [[ -x $binary ]]; then
     printf '#!/bin/sh\nexec "%s" "$@" --help\n' "$(realpath "$binary")" >"$AZ_STUB/bin/rag-api"

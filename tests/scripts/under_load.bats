@@ -4,10 +4,14 @@ bats_require_minimum_version 1.5.0
 load helpers
 
 setup_file() {
-  local binary=${RAG_API_BINARY:-$BATS_TEST_DIRNAME/../../target/release/rag-api} model=${MODEL_DIR:-$BATS_TEST_DIRNAME/../../model}
-  [[ -x $binary ]] || skip "SKIPPED: no rag-api binary at $binary (RAG_API_BINARY)"
-  [[ -f $model/model.safetensors ]] || skip "SKIPPED: no model at $model (MODEL_DIR)"
-  [[ -x /usr/sbin/nginx ]] || command -v nginx >/dev/null || skip "SKIPPED: nginx is not installed"
+  local root=$BATS_TEST_DIRNAME/../..
+  local binary=${RAG_API_BINARY:-${CARGO_TARGET_DIR:-$root/target}/release/rag-api} model=${MODEL_DIR:-$root/model}
+  # A skip in here would fail the tear-down of the file: each test skips by itself.
+  export ABSENT=
+  [[ -x $binary ]] || ABSENT="SKIPPED: no rag-api binary at $binary (RAG_API_BINARY)"
+  [[ -f $model/model.safetensors ]] || ABSENT="SKIPPED: no model at $model (MODEL_DIR)"
+  [[ -x /usr/sbin/nginx ]] || command -v nginx >/dev/null || ABSENT="SKIPPED: nginx is not installed"
+  [[ -z $ABSENT ]] || return 0
   start_fake_app
   MODEL_DIR=$model INDEX_DIR=$BATS_FILE_TMPDIR/index "$binary" ingest "$BATS_TEST_DIRNAME/../../data" 2>"$BATS_FILE_TMPDIR/ingest.log"
   jq -n --arg binary "$(realpath "$binary")" --arg model "$(realpath "$model")" --arg index "$BATS_FILE_TMPDIR/index" \
@@ -18,6 +22,7 @@ teardown_file() { [[ ! -f $BATS_FILE_TMPDIR/app/pid ]] || stop_fake_app; }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 setup() {
+  [[ -z $ABSENT ]] || skip "$ABSENT"
   fresh_azure
   cp "$BATS_FILE_TMPDIR/front.json" "$APP_FOLDER/cert.pem" "$APP_FOLDER/key.pem" "$AZ_STUB/"
   azure_state '.app.properties.configuration.ingress.traffic = [{revisionName: "rag--v1", weight: 100}]'
@@ -35,6 +40,7 @@ setup() {
 }
 
 teardown() {
+  [[ -z $ABSENT ]] || return 0
   touch "$AZ_STUB/stop"
   wait "$load" || true
   python3 "$AZ_STUB_AFTER" "$AZ_STUB" stop
