@@ -166,7 +166,7 @@ impl Reader {
 }
 
 async fn way_of_a_word(llm: &Llm, address: &str) -> Outcome<()> {
-    llm.set(Duration::from_millis(5));
+    llm.set(Duration::from_millis(1));
     let mut times = Vec::new();
     for _ in 0..READERS {
         let mut reader = Reader::ask(address).await?;
@@ -215,7 +215,7 @@ async fn vanishing_readers(llm: &Llm, server: &Running, address: &str) -> Outcom
     llm.set(Duration::from_millis(200));
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (before, files) = (resident(server)?, descriptors(server)?);
-    for round in 1..=6 {
+    for round in 1..=20 {
         let asked = (0..READERS).map(|_| async {
             let mut reader = Reader::ask(address).await?;
             reader.until("event: delta").await?;
