@@ -60,9 +60,9 @@ COPY LICENSE /out/usr/share/doc/rag-api/LICENSE
 # The C library's own files and no more of it: the base that brings it whole is 12 MB larger. The loader stays where the
 # binary names it, the libraries go where it looks by default, their control files where scanners look.
 RUN install -d /out/usr/lib /out/var/lib/dpkg/status.d \
-  && ldd /out/usr/local/bin/rag-api >/tmp/libraries \
-  && awk '$2 == "=>" { print $3 }' /tmp/libraries | xargs cp -L -t /out/usr/lib \
-  && awk '$1 ~ "^/" { print $1 }' /tmp/libraries | xargs cp -L --parents -t /out \
+  && ldd /out/usr/local/bin/rag-api >/src/libraries \
+  && awk '$2 == "=>" { print $3 }' /src/libraries | xargs cp -L -t /out/usr/lib \
+  && awk '$1 ~ "^/" { print $1 }' /src/libraries | xargs cp -L --parents -t /out \
   && for package in libc6 libgcc-s1; do dpkg-query -s "$package" >"/out/var/lib/dpkg/status.d/$package"; done \
   && install -d -m 0700 /state/rag-api/index \
   && find /out /state -exec touch -h -d @0 {} +

@@ -17,7 +17,7 @@ Makes one index over the digests that record_digest.sh left in DIGESTS_DIR, name
 PLATFORMS   how many there must be, default 2
 DRY_RUN=1   print the command that writes instead of running it
 
-  IMAGE=ghcr.io/acme/rag-api TAG=sha-1a2b3c4 DIGESTS_DIR=/tmp/digests ./scripts/release/publish.sh
+  IMAGE=ghcr.io/acme/rag-api TAG=sha-1a2b3c4 DIGESTS_DIR=digests ./scripts/release/publish.sh
 
 Exit codes: 0 done, 1 the registry refused, 2 wrong usage.
 TEXT

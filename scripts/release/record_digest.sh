@@ -13,7 +13,7 @@ usage: DIGEST=sha256:… DIGESTS_DIR=DIR ./scripts/release/record_digest.sh
 
 Makes an empty file in DIGESTS_DIR whose name is the digest, for ./scripts/release/publish.sh.
 
-  DIGEST=sha256:2c26…e7ae DIGESTS_DIR=/tmp/digests ./scripts/release/record_digest.sh
+  DIGEST=sha256:2c26…e7ae DIGESTS_DIR=digests ./scripts/release/record_digest.sh
 
 Exit codes: 0 done, 2 wrong usage.
 TEXT
