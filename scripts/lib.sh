@@ -49,7 +49,12 @@ setting() {
   printf '%s' "${value:-$2}"
 }
 
-binary() { printf '%s/release/rag-api' "${CARGO_TARGET_DIR:-target}"; }
+# Absolute, as some callers start it from another directory.
+binary() {
+  local target=${CARGO_TARGET_DIR:-target}
+  [[ $target == /* ]] || target=$PWD/$target
+  printf '%s/release/rag-api' "$target"
+}
 
 # A Rust of the version Cargo.toml asks for, and a C compiler.
 require_toolchain() {
