@@ -35,6 +35,7 @@ main() {
 
   check "formatting" cargo fmt --check
   check "clippy" cargo clippy --release --locked --all-targets -- -D warnings
+  check "clippy without Datadog's tracer" cargo clippy --release --locked --no-default-features -- -D warnings
   check "build" cargo build --release --locked
   check "model" "$(binary)" model fetch
   run_tests

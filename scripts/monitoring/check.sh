@@ -42,7 +42,7 @@ check_prometheus() {
   python3 - scripts/monitoring/grafana.json >"$work/panels.yaml" <<'PYTHON'
 import json, sys
 board = json.load(open(sys.argv[1]))
-fill = {"$__rate_interval": "5m", "$instance": ".*", "$version": ".*", "$price_input": "2", "$price_output": "8"}
+fill = {"$__rate_interval": "5m", "$instance": ".*", "$version": ".*"}
 rules = []
 for number, expr in enumerate(t["expr"] for p in board["panels"] for t in p.get("targets", [])):
     for name, value in fill.items():

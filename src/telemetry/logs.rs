@@ -47,6 +47,11 @@ pub enum LogsError {
     Installed,
     #[error("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: {0}")]
     Exporter(String),
+    #[error(
+        "DD_TRACE_AGENT_URL, DD_AGENT_HOST and DD_TRACE_ENABLED=true need Datadog's tracer, and this rag-api was built \
+         without it: set OTEL_EXPORTER_OTLP_ENDPOINT to the Agent's OTLP port instead, or build with --features datadog"
+    )]
+    NoTracer,
 }
 
 /// The layer that writes log lines; only its own filter decides on them, as traces have another.

@@ -1,5 +1,6 @@
 //! What the process says about itself: logs, traces, metrics.
 
+mod datadog;
 pub mod logs;
 mod maker;
 pub mod metrics;

@@ -2,10 +2,6 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use datadog_opentelemetry::{
-    configuration::{BaggageTagKeyFilter, Config, TracePropagationStyle},
-    log::LevelFilter as TracerLevel,
-};
 use opentelemetry::{KeyValue, global, trace::TracerProvider};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
@@ -18,10 +14,11 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::{
+    datadog,
     logs::{self, LogTarget, LogsError},
     spans,
 };
-use crate::config::{DatadogConfig, OtlpConfig, ServiceInfo, TelemetryConfig, TraceExport};
+use crate::config::{OtlpConfig, ServiceInfo, TelemetryConfig, TraceExport};
 
 /// What the end of a process may take; platforms kill a few seconds later.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -50,7 +47,7 @@ pub fn start(
 ) -> Result<Telemetry, LogsError> {
     let log_layer = logs::layer(config, service, target)?;
     let provider = match &config.traces {
-        TraceExport::Datadog(datadog) if export => to_datadog(datadog, service),
+        TraceExport::Datadog(datadog) if export => datadog::provider(datadog, service)?,
         TraceExport::Otlp(otlp) if export => to_otlp(otlp, service)?,
         _ => without_export(),
     };
@@ -77,36 +74,6 @@ pub fn start(
 fn without_export() -> SdkTracerProvider {
     global::set_text_map_propagator(TraceContextPropagator::new());
     SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff).build()
-}
-
-/// What is not set here, the tracer takes from the environment: sampling rules, limits, statistics.
-fn to_datadog(config: &DatadogConfig, service: &ServiceInfo) -> SdkTracerProvider {
-    let mut builder = Config::builder();
-    builder
-        .set_service(service.name.clone())
-        .set_env(service.env.clone())
-        .set_version(service.version.clone())
-        .set_trace_agent_url(config.agent_url.clone())
-        .set_global_tags(config.tags.clone())
-        .set_telemetry_enabled(false)
-        .set_remote_config_enabled(false)
-        // The spans of a long ingestion do not wait in memory for its end.
-        .set_trace_partial_flush_enabled(true)
-        // Baggage is of those who send it: it is neither taken in nor passed on.
-        .set_trace_propagation_style_extract(vec![
-            TracePropagationStyle::Datadog,
-            TracePropagationStyle::TraceContext,
-        ])
-        .set_trace_propagation_style_inject(vec![TracePropagationStyle::TraceContext])
-        .set_trace_baggage_tag_keys(BaggageTagKeyFilter::Disabled)
-        // It would write coloured text to stdout, between the lines of JSON.
-        .set_log_level_filter(TracerLevel::Off);
-    if let Some(rate) = config.sample_rate {
-        builder.set_trace_sample_rate(rate);
-    }
-    let (provider, propagator) = datadog_opentelemetry::tracing().with_config(builder.build()).init_local();
-    global::set_text_map_propagator(propagator);
-    provider
 }
 
 fn to_otlp(config: &OtlpConfig, service: &ServiceInfo) -> Result<SdkTracerProvider, LogsError> {

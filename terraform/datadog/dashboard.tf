@@ -2,7 +2,6 @@ locals {
   # Template variables: the board opens with this service, one environment and every version.
   board = "$service,$env,$version"
   hits  = "${local.span.request}.hits{${local.board}"
-  price = var.price_per_million_tokens
 
   # One panel: queries by name, formulas by the words in the legend.
   groups = [
@@ -29,9 +28,8 @@ locals {
       title = "Tokens and cost"
       panels = [
         { title = "Tokens", queries = { a = "sum:${local.metric.tokens}{${local.board}} by {direction,model}.as_count()" }, formulas = { "tokens" = "a" } },
-        { title = "Cost, US dollars (upper bound: cached tokens cost less)", queries = { i = "sum:${local.metric.tokens}{${local.board},direction:input}.as_count()", o = "sum:${local.metric.tokens}{${local.board},direction:output}.as_count()" }, formulas = { "cost" = "(${local.price.input} * i + ${local.price.output} * o) / 1000000" } },
         { title = "Tokens an answer", queries = { t = "sum:${local.metric.tokens}{${local.board}}.as_count()", g = "sum:${local.metric.answers}{${local.board},mode:generative}.as_count()" }, formulas = { "tokens" = "t / g" } },
-        { title = "Cost as the service counted it, US dollars", queries = { a = "sum:${local.metric.cost}{${local.board}} by {model}.as_count()" }, formulas = { "cost" = "a" } },
+        { title = "Cost by OPENAI_PRICES, US dollars", queries = { a = "sum:${local.metric.cost}{${local.board}} by {model}.as_count()" }, formulas = { "cost" = "a" } },
       ]
     },
     {

@@ -70,17 +70,6 @@ variable "latency_target" {
   }
 }
 
-variable "price_per_million_tokens" {
-  description = "US dollars for a million tokens, as OPENAI_PRICES has them; 0 leaves cost at zero."
-  type        = object({ input = number, output = number })
-  default     = { input = 0, output = 0 }
-
-  validation {
-    condition     = var.price_per_million_tokens.input >= 0 && var.price_per_million_tokens.output >= 0
-    error_message = "Prices are not negative."
-  }
-}
-
 variable "metrics_path" {
   description = "How what /metrics shows comes to Datadog: openmetrics (an Agent scrapes) or otlp (the service pushes); their names differ."
   type        = string
