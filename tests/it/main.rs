@@ -53,6 +53,7 @@ mod support;
 mod telemetry_agent;
 mod telemetry_away;
 mod telemetry_failures;
+mod tokenizer;
 mod truth;
 mod ugly_extract;
 mod whole_app;
