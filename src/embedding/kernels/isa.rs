@@ -35,13 +35,14 @@ pub(super) trait Isa {
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     unsafe fn maximum(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn absolute(a: Self::Vector) -> Self::Vector;
+    /// As exact as an element.
     unsafe fn reciprocal(a: Self::Vector) -> Self::Vector;
-    /// To the nearest whole number.
-    unsafe fn round(a: Self::Vector) -> Self::Vector;
-    /// `a * 2^n` for whole `n` from -126 to 127.
+    /// `c - a * b`, rounded once.
+    unsafe fn multiply_subtract(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// A number whose floor is that of `x`, and what `x` is above its floor. Below -126 both may be those of -126.
+    unsafe fn split(x: Self::Vector) -> (Self::Vector, Self::Vector);
+    /// `a * 2^⌊n⌋` for what [`Isa::split`] gives, up to 127.
     unsafe fn scale(a: Self::Vector, n: Self::Vector) -> Self::Vector;
-    /// Lane by lane `negative` where `by` is below zero, else `other`.
-    unsafe fn choose(by: Self::Vector, negative: Self::Vector, other: Self::Vector) -> Self::Vector;
     unsafe fn sum(a: Self::Vector) -> f32;
     unsafe fn largest(a: Self::Vector) -> f32;
 

@@ -56,8 +56,16 @@ impl Isa for Neon {
         unsafe { vdivq_f32(vdupq_n_f32(1.0), a) }
     }
     #[inline(always)]
-    unsafe fn round(a: float32x4_t) -> float32x4_t {
-        unsafe { vrndnq_f32(a) }
+    unsafe fn multiply_subtract(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        unsafe { vfmsq_f32(c, a, b) }
+    }
+    #[inline(always)]
+    unsafe fn split(x: float32x4_t) -> (float32x4_t, float32x4_t) {
+        unsafe {
+            let x = vmaxq_f32(x, vdupq_n_f32(-126.0));
+            let floor = vrndmq_f32(x);
+            (floor, vsubq_f32(x, floor))
+        }
     }
     #[inline(always)]
     unsafe fn scale(a: float32x4_t, n: float32x4_t) -> float32x4_t {
@@ -65,10 +73,6 @@ impl Isa for Neon {
             let exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
             vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent)))
         }
-    }
-    #[inline(always)]
-    unsafe fn choose(by: float32x4_t, negative: float32x4_t, other: float32x4_t) -> float32x4_t {
-        unsafe { vbslq_f32(vcltzq_f32(by), negative, other) }
     }
     #[inline(always)]
     unsafe fn sum(a: float32x4_t) -> f32 {

@@ -55,27 +55,17 @@ macro_rules! avx512_common {
             unsafe { _mm512_abs_ps(a) }
         }
         #[inline(always)]
-        unsafe fn reciprocal(a: __m512) -> __m512 {
-            unsafe {
-                // 14 bits, doubled by one step of Newton's method: cheaper than a division.
-                let guess = _mm512_rcp14_ps(a);
-                _mm512_mul_ps(guess, _mm512_fnmadd_ps(a, guess, _mm512_set1_ps(2.0)))
-            }
+        unsafe fn multiply_subtract(a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { _mm512_fnmadd_ps(a, b, c) }
         }
         #[inline(always)]
-        unsafe fn round(a: __m512) -> __m512 {
-            unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+        unsafe fn split(x: __m512) -> (__m512, __m512) {
+            // `scalef` looks at the floor alone, and the fraction of minus infinity is 0 by definition.
+            unsafe { (x, _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x)) }
         }
         #[inline(always)]
         unsafe fn scale(a: __m512, n: __m512) -> __m512 {
             unsafe { _mm512_scalef_ps(a, n) }
-        }
-        #[inline(always)]
-        unsafe fn choose(by: __m512, negative: __m512, other: __m512) -> __m512 {
-            unsafe {
-                let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(by, _mm512_setzero_ps());
-                _mm512_mask_blend_ps(below, other, negative)
-            }
         }
         #[inline(always)]
         unsafe fn sum(a: __m512) -> f32 {
@@ -112,6 +102,14 @@ impl Isa for Avx512 {
         unsafe { _mm512_set1_ps(*from.cast()) }
     }
     #[inline(always)]
+    unsafe fn reciprocal(a: __m512) -> __m512 {
+        unsafe {
+            // 14 bits, doubled by one step of Newton's method: cheaper than a division.
+            let guess = _mm512_rcp14_ps(a);
+            _mm512_mul_ps(guess, _mm512_fnmadd_ps(a, guess, _mm512_set1_ps(2.0)))
+        }
+    }
+    #[inline(always)]
     unsafe fn dot(sums: __m512, a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, sums) }
     }
@@ -136,6 +134,10 @@ impl Isa for Avx512Bf16 {
     unsafe fn splat_word(from: *const u32) -> __m512bh {
         // SAFETY: both types are 512 bits of which every pattern is valid.
         unsafe { std::mem::transmute(_mm512_set1_epi32(*from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn reciprocal(a: __m512) -> __m512 {
+        unsafe { _mm512_rcp14_ps(a) }
     }
     #[inline(always)]
     unsafe fn dot(sums: __m512, a: __m512bh, b: __m512bh) -> __m512 {
@@ -192,8 +194,16 @@ impl Isa for Avx2 {
         unsafe { _mm256_div_ps(_mm256_set1_ps(1.0), a) }
     }
     #[inline(always)]
-    unsafe fn round(a: __m256) -> __m256 {
-        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    unsafe fn multiply_subtract(a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fnmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn split(x: __m256) -> (__m256, __m256) {
+        unsafe {
+            let x = _mm256_max_ps(x, _mm256_set1_ps(-126.0));
+            let floor = _mm256_floor_ps(x);
+            (floor, _mm256_sub_ps(x, floor))
+        }
     }
     #[inline(always)]
     unsafe fn scale(a: __m256, n: __m256) -> __m256 {
@@ -201,10 +211,6 @@ impl Isa for Avx2 {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
         }
-    }
-    #[inline(always)]
-    unsafe fn choose(by: __m256, negative: __m256, other: __m256) -> __m256 {
-        unsafe { _mm256_blendv_ps(other, negative, _mm256_cmp_ps::<_CMP_LT_OQ>(by, _mm256_setzero_ps())) }
     }
     #[inline(always)]
     unsafe fn sum(a: __m256) -> f32 {
