@@ -1,6 +1,7 @@
 //! Threads that help with a text another thread computes, when a core is free for them.
 
 use std::{
+    ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -11,8 +12,9 @@ use std::{
 
 use super::{EmbeddingError, LoadError, bert::Bert, kernels::AttentionScratch, split::Split};
 
-/// How long texts are computed without help after a helper was late or did not come: then others want its core.
-const REST: Duration = Duration::from_millis(20);
+/// How long texts are computed without help after a helper was late or did not come, as then others want its core.
+/// Twice as long each time that it happens, half as long after each text that was helped with.
+const REST: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(64);
 
 /// Parked until they are invited; they end with this handle.
 pub(super) struct Team(Arc<Shared>);
@@ -33,6 +35,8 @@ struct State {
     spare: Vec<(Arc<Split>, AttentionScratch)>,
     /// When a helper was late or did not come for the last time.
     late: Option<Instant>,
+    /// How long to do without after that.
+    rest: Duration,
     stopped: bool,
 }
 
@@ -84,7 +88,7 @@ impl Team {
     pub fn forward(&self, bert: &Arc<Bert>, ids: &[u32]) -> Option<Result<Vec<f32>, EmbeddingError>> {
         let spare = {
             let mut state = self.0.lock();
-            let resting = state.late.is_some_and(|late| late.elapsed() < REST);
+            let resting = state.late.is_some_and(|late| late.elapsed() < state.rest);
             if resting || !self.0.has_help(&state) {
                 return None;
             }
@@ -99,6 +103,9 @@ impl Team {
         // A helper that did not come in time cost its call all the same.
         if led.late || !split.helped.load(Ordering::Relaxed) {
             state.late = Some(Instant::now());
+            state.rest = (2 * state.rest).clamp(*REST.start(), *REST.end());
+        } else {
+            state.rest /= 2;
         }
         if !led.late {
             state.spare.push((split, scratch));
