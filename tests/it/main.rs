@@ -42,6 +42,7 @@ mod openai_dialects;
 mod openai_front;
 mod openai_server;
 mod openai_wire;
+mod panics;
 mod passages;
 mod programs;
 mod proxy;
