@@ -30,7 +30,9 @@ struct Special {
 /// The blanks that end a piece of text: WordPiece never looks across them, nor does BERT's normalizer.
 const BLANKS: [char; 4] = [' ', '\n', '\t', '\r'];
 /// Longer words are unknown to the model (`max_input_chars_per_word` of the file).
-const MAX_WORD: usize = 100;
+const LONGEST_WORD: usize = 100;
+/// Letters of the longest token of printable ASCII, without the prefix.
+const LONGEST_TOKEN: usize = 18;
 /// Before what continues a word (`continuing_subword_prefix`).
 const CONTINUED: [u8; 2] = *b"##";
 
@@ -110,7 +112,7 @@ impl Tokenizer {
     fn append_word(&self, word: &[u8], ids: &mut Vec<u32>) {
         const START: usize = CONTINUED.len();
         let before = ids.len();
-        let mut bytes = [0u8; START + MAX_WORD];
+        let mut bytes = [0u8; START + LONGEST_WORD];
         let Some(room) = bytes.get_mut(START..START + word.len()) else {
             ids.push(self.special.unknown);
             return;
@@ -124,7 +126,8 @@ impl Tokenizer {
             if from < start {
                 bytes[from..start].copy_from_slice(&CONTINUED);
             }
-            let token = (start + 1..=whole).rev().find_map(|end| Some((end, self.token(&bytes[from..end])?)));
+            let ends = start + 1..=whole.min(start + LONGEST_TOKEN);
+            let token = ends.rev().find_map(|end| Some((end, self.token(&bytes[from..end])?)));
             let Some((end, id)) = token else {
                 ids.truncate(before);
                 ids.push(self.special.unknown);
