@@ -33,7 +33,11 @@ main() {
   [[ ${1:-} != --help && ${1:-} != -h ]] || { usage && return; }
   [[ $# -eq 1 && $1 != -* ]] || die 2 "name one image; see --help"
   cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+  local tool
   [[ $(uname -s) == Linux && $(id -u) -eq 0 ]] || absent "Linux and root are needed, for debootstrap and to end a process of a container"
+  for tool in curl python3; do
+    have "$tool" || absent "$tool was not found: apt-get install $tool"
+  done
   tools=$(realpath -m "${CARGO_TARGET_DIR:-target}/tools/rehearsal") project=rag-api-rehearsal-$$ work=$(mktemp -d)
   trap clean EXIT
   trap 'exit 130' INT TERM
@@ -77,7 +81,7 @@ main() {
   observed 2
   on datadog stop -t 2
   asked extractive llm_not_configured
-  echo "compose.yaml holds with $engine: ingestion, restart, language model there and gone, Agent there, after a crash and gone"
+  [[ -n ${DRY_RUN:-} ]] || echo "compose.yaml holds with $engine: ingestion, restart, language model there and gone, Agent there, after a crash and gone"
 }
 
 choose_engine() {
