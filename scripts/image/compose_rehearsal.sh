@@ -114,11 +114,11 @@ make_stand_ins() {
   cp scripts/image/compose_stand_in.py "$root/opt/"
   for kind in llm agent; do
     tar -C "$root" -cf - . | "$engine" import -c 'ENV PYTHONPATH=/opt/python' -c 'ENV OMP_WAIT_POLICY=passive' \
-      -c "ENTRYPOINT [\"/usr/bin/python3\", \"/opt/compose_stand_in.py\", \"$kind\"]" - "$STAND_IN:$kind" >/dev/null
+      -c "ENTRYPOINT [\"/usr/bin/python3\", \"/opt/compose_stand_in.py\", \"$kind\"]" - "$STAND_IN:$kind" >"$work/log" 2>&1 || die 1 "the stand-in cannot be imported: $(tail -n 3 "$work/log")"
   done
 }
 
-pip() { python3 -m pip install --quiet --disable-pip-version-check "$@" >&2; }
+pip() { python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore "$@" >&2; }
 
 compose() {
   if [[ -n ${DRY_RUN:-} ]]; then
