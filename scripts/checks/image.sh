@@ -84,7 +84,7 @@ check_texts() {
 # What the scripts would do, without doing it: each base has its stand-in, each name its place.
 check_commands() {
   local script printed
-  for script in scripts/image/{build,verify,offline-bases}.sh; do
+  for script in scripts/image/{build,verify,offline-bases,compose_rehearsal}.sh; do
     "$script" --help >/dev/null || die 1 "$script --help fails"
     ! "$script" --no-such-flag >/dev/null 2>&1 || die 1 "$script takes an unknown argument for granted"
   done

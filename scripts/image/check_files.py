@@ -120,6 +120,8 @@ def compose(text):
             wrong.append(f"compose.yaml: {name} needs read_only, cap_drop: [ALL] and pids_limit")
         if service.get("privileged") or any("docker.sock" in str(v) for v in service.get("volumes", [])):
             wrong.append(f"compose.yaml: {name} has power over the machine")
+        if str(service.get("network_mode", "")).startswith(("service:", "container:")):
+            wrong.append(f"compose.yaml: {name} loses its network when the owner of that network is started anew")
         for port in service.get("ports", []):
             if not str(port).startswith("127.0.0.1:"):
                 wrong.append(f"compose.yaml: {name} can be reached from outside: {port}")
@@ -164,6 +166,7 @@ MISTAKES = [
     ("compose.yaml", r"stop_grace_period: 30s", "stop_grace_period: 10s"),
     ("compose.yaml", r"    profiles: \[llm\]\n", ""),
     ("compose.yaml", r"mem_limit: 512m\n", "\n"),
+    ("compose.yaml", r"(    profiles: \[datadog\]\n)", r"\1    network_mode: service:rag-api\n"),
 ]
 
 
