@@ -64,7 +64,7 @@ checkov_says() {
   local venv=$tools_dir/checkov version=3.3.30 report=$work/checkov.json
   if [[ ! -x $venv/bin/checkov ]]; then
     step "installing checkov"
-    { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "checkov==$version" >&2; } ||
+    { python3 -m venv "$venv" && PYTHONPATH='' "$venv/bin/pip" install --quiet --disable-pip-version-check "checkov==$version" >&2; } ||
       absent "checkov could not be installed"
   fi
   # Without --skip-download it asks its maker's service for rules.
