@@ -157,7 +157,7 @@ run_tests() {
   (cd "$crate" && env "${variables[@]}" cargo test --release --lib --target "$target" --target-dir "$crate/$part" \
     --color never "${flags[@]}" -- --show-output) >"$log" 2>&1 || {
     cat "$log" >&2
-    die 1 "the kernels fail $where; the above is in $log as well"
+    die 1 "the tests $where fail; the above is in $log as well"
   }
   passed=$(sed -nE 's/^test result: ok\. ([0-9]+) passed.*/\1/p' "$log")
   names=$(sed -nE 's/^kernels: \[(.*)\]$/\1/p' "$log" | tr -d '"')

@@ -329,10 +329,14 @@ mod tests {
             };
             let units: Vec<Unit<'_>> = std::iter::from_fn(claimed).collect();
             assert_eq!(units.len(), 6);
+            let start = std::sync::Barrier::new(units.len());
             std::thread::scope(|scope| {
                 scope.spawn(|| work(&board));
                 for unit in units {
-                    scope.spawn(|| compute(unit));
+                    scope.spawn(|| {
+                        start.wait();
+                        compute(unit)
+                    });
                 }
             });
             check(&board);
