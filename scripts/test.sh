@@ -11,8 +11,8 @@ usage: ./scripts/test.sh [--help]
 
 Installs what the tests need, then runs all of them: formatting, clippy, unit and integration tests, documentation,
 shell scripts, the sample PDF, alert rules and dashboards (scripts/monitoring/check.sh), deployment scripts, image,
-workflows, chart and Terraform (scripts/checks), licences and sources of dependencies, and the quality of retrieval on
-tests/golden. Everything is built in release mode, so that
+workflows, chart, Terraform, and the kernels under sanitizers and on AArch64 (scripts/checks), licences and sources of
+dependencies, and the quality of retrieval on tests/golden. Everything is built in release mode, so that
 the build of ./scripts/run.sh is used again.
 
 The last line is "N passed, N failed, N skipped". It counts tests, and each other check as one; a test that found
@@ -179,7 +179,7 @@ check_surroundings() {
   surrounding "alert rules" ./scripts/monitoring/check.sh prometheus
   surrounding "Datadog" ./scripts/monitoring/check.sh datadog
   local name
-  for name in deploy image workflows chart terraform; do
+  for name in deploy image workflows chart terraform kernels; do
     surrounding "$name" "./scripts/checks/$name.sh"
   done
 }

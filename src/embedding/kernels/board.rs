@@ -283,6 +283,17 @@ mod tests {
         unit.finish()
     }
 
+    /// Whatever there is to do, to the end.
+    fn work(board: &Board) {
+        loop {
+            match board.claim() {
+                Claim::Unit(unit) => drop(compute(unit)),
+                Claim::Wait(_) => std::thread::yield_now(),
+                Claim::Over => break,
+            }
+        }
+    }
+
     fn check(board: &Board) {
         assert_eq!(board.result(0).unwrap(), (0..30).collect::<Vec<u32>>());
         assert_eq!(board.result(1), board.result(0));
@@ -298,19 +309,37 @@ mod tests {
                 board.restart(5, board.stages.clone());
                 std::thread::scope(|scope| {
                     for _ in 0..threads {
-                        scope.spawn(|| {
-                            loop {
-                                match board.claim() {
-                                    Claim::Unit(unit) => drop(compute(unit)),
-                                    Claim::Wait(_) => std::thread::yield_now(),
-                                    Claim::Over => break,
-                                }
-                            }
-                        });
+                        scope.spawn(|| work(&board));
                     }
                 });
                 check(&board);
             }
+        }
+    }
+
+    /// Threads that claim their units see what others did before; these do not, so that a checker of races
+    /// (scripts/checks/kernels.sh) has only the board's own order to go by.
+    #[test]
+    fn every_unit_may_have_a_thread_of_its_own() {
+        for _ in 0..20 {
+            let board = board();
+            let claimed = || match board.claim() {
+                Claim::Unit(unit) => Some(unit),
+                _ => None,
+            };
+            let units: Vec<Unit<'_>> = std::iter::from_fn(claimed).collect();
+            assert_eq!(units.len(), 6);
+            let start = std::sync::Barrier::new(units.len());
+            std::thread::scope(|scope| {
+                scope.spawn(|| work(&board));
+                for unit in units {
+                    scope.spawn(|| {
+                        start.wait();
+                        compute(unit)
+                    });
+                }
+            });
+            check(&board);
         }
     }
 
