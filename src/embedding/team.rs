@@ -14,7 +14,7 @@ use super::{EmbeddingError, LoadError, bert::Bert, kernels::AttentionScratch, sp
 
 /// How long texts are computed without help after a helper was late or did not come, as then others want its core.
 /// Twice as long each time that it happens, half as long after each text that was helped with.
-const REST: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(64);
+const REST: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(16);
 
 /// Parked until they are invited; they end with this handle.
 pub(super) struct Team(Arc<Shared>);
