@@ -17,7 +17,7 @@ platforms may differ. The lists stay in SBOM_DIR. Needs cosign, syft, docker wit
 
 DRY_RUN=1   print the commands that write instead of running them
 
-  IMAGE=ghcr.io/acme/rag-api DIGEST=sha256:2c26…e7ae SBOM_DIR=/tmp/sbom ./scripts/release/sign.sh
+  IMAGE=ghcr.io/acme/rag-api DIGEST=sha256:2c26…e7ae SBOM_DIR=sbom ./scripts/release/sign.sh
 
 Exit codes: 0 done, 1 something refused, 2 wrong usage.
 TEXT
