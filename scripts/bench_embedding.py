@@ -6,7 +6,7 @@
 Prints a Markdown table: for each engine the median over the runs, and its ratio to ONNX Runtime f32 as the median of
 the ratios within each run, because a shared machine is faster one minute than the next. What it needs from PyPI goes
 into a virtual environment below target/, as do the ONNX graphs it makes from the pinned weights.
---cpu avx2 compares as on a CPU without AVX-512: our kernel avx2-f32 with a copy of ONNX Runtime that reads from XCR0 that
+--cpu avx2 compares as on a CPU without AVX-512: our kernel avx2-int16 with a copy of ONNX Runtime that reads from XCR0 that
 the system does not save AVX-512's registers, and so takes its own AVX2 kernels.
 TEXTS.json: {"short": …, "medium": …, "long": …, "chunks": […]}; without it the script makes up its own.
 """
@@ -36,7 +36,7 @@ def main():
     subprocess.run([python, __file__, "--peer", "graphs"], check=True)
     if arguments.cpu == "avx2":
         without_avx512(python)
-        arguments.kernels = arguments.kernels or "avx2-f32"
+        arguments.kernels = arguments.kernels or "avx2-int16"
     texts = json.loads(Path(arguments.texts).read_text()) if arguments.texts else own_texts()
     # A line is a text for `embed`; everybody gets the same ones.
     texts = {name: flat(text) if isinstance(text, str) else [flat(one) for one in text] for name, text in texts.items()}

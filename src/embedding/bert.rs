@@ -6,8 +6,8 @@ use candle_core::safetensors::SliceSafetensors;
 use memmap2::{Mmap, MmapMut};
 
 use super::{
-    EmbeddingError, LoadError, MAX_TOKENS,
-    kernels::{AttentionScratch, Kernel, Linear, Norm, Output},
+    EmbeddingError, LoadError, MAX_TOKENS, fixed,
+    kernels::{AttentionScratch, Format, Kernel, Linear, Norm, Output, Rows},
     weights,
 };
 use crate::domain::EMBEDDING_DIMENSION as HIDDEN;
@@ -35,6 +35,8 @@ pub(super) struct Bert {
 
 pub(super) struct Layer {
     pub qkv: Matrix,
+    /// What the integer 1 is worth in the scores of each head; of fixed-point kernels only.
+    pub heads: Vec<f32>,
     pub mixed: Matrix,
     pub mixed_norm: OwnedNorm,
     pub up: Matrix,
@@ -46,7 +48,21 @@ pub(super) struct Matrix {
     /// Within `Bert::packed`, in words.
     at: Range<usize>,
     bias: Vec<f32>,
+    worth: Vec<f32>,
+    steps: Vec<f32>,
     inputs: usize,
+}
+
+/// A matrix to be packed: parts below each other, of rows of `inputs` weights. The numbers behind are those of [`Linear`]
+/// and [`Rows`].
+pub(super) struct Plan<'w> {
+    parts: Vec<&'w [f32]>,
+    inputs: usize,
+    pub bias: Vec<f32>,
+    pub factors: Vec<f32>,
+    pub input_worth: Vec<f32>,
+    pub worth: Vec<f32>,
+    pub steps: Vec<f32>,
 }
 
 pub(super) struct OwnedNorm {
@@ -71,37 +87,23 @@ impl Bert {
     /// Packs the weights in `file` on `threads` threads, and lets the file's pages go.
     pub fn pack(file: Mmap, kernel: Kernel, threads: usize) -> Result<Self, LoadError> {
         let tensors = Tensors(SliceSafetensors::new(&file)?);
-        let mut sources = Vec::new();
-        let mut layers = Vec::new();
-        for layer in 0..LAYERS {
-            let name = |rest: &str| format!("encoder.layer.{layer}.{rest}");
-            let mut matrix = |names: &[&str], inputs, outputs, factor: f32| -> Result<Matrix, LoadError> {
-                let start = sources.last().map_or(0, |source: &Source| source.at.end);
-                let mut bias = Vec::with_capacity(names.len() * outputs);
-                let mut parts = Vec::new();
-                for (index, part) in names.iter().enumerate() {
-                    let factor = if index == 0 { factor } else { 1.0 };
-                    let numbers = tensors.get(&name(&format!("{part}.bias")), &[outputs])?;
-                    bias.extend(numbers.iter().map(|number| number * factor));
-                    parts.push((tensors.get(&name(&format!("{part}.weight")), &[outputs, inputs])?, factor));
-                }
-                let at = start..start + kernel.words(inputs * bias.len());
-                sources.push(Source { parts, inputs, at: at.clone() });
-                Ok(Matrix { at, bias, inputs })
-            };
-            // Attention counts in powers of two, and its scores are divided by the root of the head's width.
-            let scale = std::f32::consts::LOG2_E / (HEAD as f32).sqrt();
-            let projections = ["attention.self.query", "attention.self.key", "attention.self.value"];
-            layers.push(Layer {
-                qkv: matrix(&projections, HIDDEN, HIDDEN, scale)?,
-                mixed: matrix(&["attention.output.dense"], HIDDEN, HIDDEN, 1.0)?,
-                up: matrix(&["intermediate.dense"], HIDDEN, INNER, 1.0)?,
-                down: matrix(&["output.dense"], INNER, HIDDEN, 1.0)?,
-                mixed_norm: tensors.norm(&name("attention.output.LayerNorm"))?,
-                down_norm: tensors.norm(&name("output.LayerNorm"))?,
-            });
-        }
-        let packed = pack_all(kernel, &sources, threads)?;
+        let first_norm = tensors.norm("embeddings.LayerNorm")?;
+        let plans = tensors.plans(kernel.format(), &first_norm)?;
+        let matrices: Vec<_> = plans.iter().flat_map(|plan| &plan.matrices).collect();
+        let packed = pack_all(kernel, &matrices, threads)?;
+        let mut end = 0;
+        let mut matrix = |plan: Plan<'_>| {
+            let start = end;
+            end += plan.words(kernel);
+            let Plan { bias, worth, steps, inputs, .. } = plan;
+            Matrix { at: start..end, bias, worth, steps, inputs }
+        };
+        let layers = plans.into_iter().map(|plan| {
+            let LayerPlan { matrices, heads, mixed_norm, down_norm } = plan;
+            let [qkv, mixed, up, down] = matrices.map(&mut matrix);
+            Layer { qkv, heads, mixed, mixed_norm, up, down, down_norm }
+        });
+        let layers = layers.collect();
         let words = tensors.get("embeddings.word_embeddings.weight", &[VOCABULARY, HIDDEN])?;
         let positions = tensors.get("embeddings.position_embeddings.weight", &[POSITIONS, HIDDEN])?;
         let segments = tensors.get("embeddings.token_type_embeddings.weight", &[2, HIDDEN])?;
@@ -111,7 +113,6 @@ impl Bert {
             .collect();
         let start = words.as_ptr() as usize - file.as_ptr() as usize;
         let words = start..start + size_of_val(words);
-        let first_norm = tensors.norm("embeddings.LayerNorm")?;
         weights::let_go(&file);
         Ok(Self { kernel, words, places, first_norm, packed, layers, file })
     }
@@ -135,7 +136,7 @@ impl Bert {
         self.start(ids, numbers, elements)?;
         for layer in &self.layers {
             kernel.linear(self.view(&layer.qkv), elements, rows, Output::Elements(qkv));
-            kernel.attend(qkv, rows, (HIDDEN, HEAD), attention, mixed);
+            kernel.attend(qkv, rows, (HIDDEN, HEAD, &layer.heads), attention, mixed);
             kernel.linear(self.view(&layer.mixed), mixed, rows, Output::Numbers(sums));
             kernel.normalize(layer.mixed_norm.view(), numbers, sums, elements);
             kernel.linear(self.view(&layer.up), elements, rows, Output::Gelu(inner));
@@ -177,7 +178,13 @@ impl Bert {
     pub fn view<'a>(&'a self, matrix: &'a Matrix) -> Linear<'a> {
         // Pages are aligned for anything.
         let words: &[u32] = bytemuck::cast_slice(&self.packed);
-        Linear { weights: &words[matrix.at.clone()], bias: &matrix.bias, inputs: matrix.inputs }
+        Linear {
+            weights: &words[matrix.at.clone()],
+            bias: &matrix.bias,
+            worth: &matrix.worth,
+            steps: &matrix.steps,
+            inputs: matrix.inputs,
+        }
     }
 }
 
@@ -198,35 +205,60 @@ pub(super) fn mean(rows: &[f32]) -> Vec<f32> {
     mean
 }
 
-/// The matrices that are packed into one, by rows of `inputs` weights, and their factors.
-struct Source<'w> {
-    parts: Vec<(&'w [f32], f32)>,
-    inputs: usize,
-    at: Range<usize>,
+impl<'w> Plan<'w> {
+    /// Of parts with their biases, each multiplied by its factor.
+    fn new(parts: Vec<(&'w [f32], &[f32], f32)>, inputs: usize) -> Self {
+        let biases = parts.iter().flat_map(|(_, bias, factor)| bias.iter().map(move |bias| bias * factor));
+        let factors = parts.iter().flat_map(|(_, bias, factor)| bias.iter().map(|_| *factor));
+        Self {
+            bias: biases.collect(),
+            factors: factors.collect(),
+            parts: parts.into_iter().map(|(weights, ..)| weights).collect(),
+            inputs,
+            input_worth: Vec::new(),
+            worth: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// The weights of one output.
+    pub fn row(&self, output: usize) -> &'w [f32] {
+        let outputs = self.parts[0].len() / self.inputs;
+        &self.parts[output / outputs][output % outputs * self.inputs..][..self.inputs]
+    }
+
+    fn words(&self, kernel: Kernel) -> usize {
+        kernel.words(self.inputs * self.bias.len())
+    }
 }
 
-fn pack_all(kernel: Kernel, sources: &[Source<'_>], threads: usize) -> Result<MmapMut, LoadError> {
-    let words = sources.last().map_or(0, |source| source.at.end);
+/// What is read of one layer.
+pub(super) struct LayerPlan<'w> {
+    /// Queries, keys and values; what mixes the heads; up and down.
+    pub matrices: [Plan<'w>; 4],
+    pub heads: Vec<f32>,
+    pub mixed_norm: OwnedNorm,
+    pub down_norm: OwnedNorm,
+}
+
+fn pack_all(kernel: Kernel, plans: &[&Plan<'_>], threads: usize) -> Result<MmapMut, LoadError> {
+    let words: usize = plans.iter().map(|plan| plan.words(kernel)).sum();
     let mut packed = weights::memory(words * size_of::<u32>())?;
     let mut rest: &mut [u32] = bytemuck::cast_slice_mut(&mut packed);
     let mut jobs = Vec::new();
-    for source in sources {
-        let (to, tail) = rest.split_at_mut(source.at.len());
-        jobs.push((source, to));
+    for &plan in plans {
+        let (to, tail) = rest.split_at_mut(plan.words(kernel));
+        jobs.push((plan, to));
         rest = tail;
     }
     let jobs = Mutex::new(jobs);
     let work = || {
         loop {
             let job = jobs.lock().ok().and_then(|mut jobs| jobs.pop());
-            let Some((source, to)) = job else { return };
-            let rows = source.parts[0].0.len() / source.inputs;
-            let row = |output: usize| {
-                let (weights, _) = source.parts[output / rows];
-                let start = output % rows * source.inputs;
-                &weights[start..start + source.inputs]
-            };
-            kernel.pack(source.inputs, row, |output| source.parts[output / rows].1, to);
+            let Some((plan, to)) = job else { return };
+            let Plan { inputs, factors, input_worth, .. } = plan;
+            let row = |output| plan.row(output);
+            kernel.pack(&Rows { inputs: *inputs, row, factors, worth: input_worth }, to);
         }
     };
     std::thread::scope(|scope| {
@@ -238,9 +270,22 @@ fn pack_all(kernel: Kernel, sources: &[Source<'_>], threads: usize) -> Result<Mm
     Ok(packed)
 }
 
-struct Tensors<'f>(SliceSafetensors<'f>);
+pub(super) struct Tensors<'f>(pub SliceSafetensors<'f>);
 
 impl Tensors<'_> {
+    /// All layers, with the factors that elements of this format need.
+    pub fn plans(&self, format: Format, first_norm: &OwnedNorm) -> Result<Vec<LayerPlan<'_>>, LoadError> {
+        let mut plans = (0..LAYERS).map(|layer| self.layer(layer)).collect::<Result<Vec<_>, _>>()?;
+        if format == Format::Int16 {
+            let mut before = first_norm;
+            for LayerPlan { matrices, heads, mixed_norm, down_norm } in &mut plans {
+                *heads = fixed::fix(matrices, before.view(), mixed_norm.view());
+                before = down_norm;
+            }
+        }
+        Ok(plans)
+    }
+
     fn get(&self, name: &str, shape: &[usize]) -> Result<&[f32], LoadError> {
         let tensor = self.0.get(name)?;
         if tensor.shape() != shape {
@@ -254,7 +299,33 @@ impl Tensors<'_> {
         Ok(numbers)
     }
 
-    fn norm(&self, name: &str) -> Result<OwnedNorm, LoadError> {
+    fn layer(&self, layer: usize) -> Result<LayerPlan<'_>, LoadError> {
+        let name = |rest: &str| format!("encoder.layer.{layer}.{rest}");
+        let matrix = |names: &[&str], inputs, outputs, first: f32| {
+            let parts = names.iter().enumerate().map(|(index, part)| {
+                let weights = self.get(&name(&format!("{part}.weight")), &[outputs, inputs])?;
+                let bias = self.get(&name(&format!("{part}.bias")), &[outputs])?;
+                Ok((weights, bias, if index == 0 { first } else { 1.0 }))
+            });
+            Ok::<_, LoadError>(Plan::new(parts.collect::<Result<_, LoadError>>()?, inputs))
+        };
+        // Attention counts in powers of two, and its scores are divided by the root of the head's width.
+        let scale = std::f32::consts::LOG2_E / (HEAD as f32).sqrt();
+        let projections = ["attention.self.query", "attention.self.key", "attention.self.value"];
+        Ok(LayerPlan {
+            matrices: [
+                matrix(&projections, HIDDEN, HIDDEN, scale)?,
+                matrix(&["attention.output.dense"], HIDDEN, HIDDEN, 1.0)?,
+                matrix(&["intermediate.dense"], HIDDEN, INNER, 1.0)?,
+                matrix(&["output.dense"], INNER, HIDDEN, 1.0)?,
+            ],
+            heads: Vec::new(),
+            mixed_norm: self.norm(&name("attention.output.LayerNorm"))?,
+            down_norm: self.norm(&name("output.LayerNorm"))?,
+        })
+    }
+
+    pub fn norm(&self, name: &str) -> Result<OwnedNorm, LoadError> {
         let get = |part| self.get(&format!("{name}.{part}"), &[HIDDEN]).map(<[f32]>::to_vec);
         Ok(OwnedNorm { gain: get("weight")?, shift: get("bias")? })
     }

@@ -12,7 +12,7 @@ use std::{
 use super::{
     EmbeddingError, LoadError, PORTABLE, Tokenizer, WEIGHTS_SHA256,
     bert::{Bert, Scratch},
-    kernels::Kernel,
+    kernels::{Format, Kernel},
     portable::Portable,
     team::Team,
     weights,
@@ -86,10 +86,13 @@ fn choose(options: &ModelOptions) -> Result<Option<Kernel>, LoadError> {
         };
     }
     let mut kernels = Kernel::all().into_iter();
+    let mut first = |format| kernels.find(|kernel| kernel.format() == format);
+    let missing = |precision| Err(LoadError::NoPrecision { precision });
     match options.precision {
-        Precision::Auto => Ok(kernels.next()),
-        Precision::F32 => Ok(kernels.find(|kernel| !kernel.is_bf16())),
-        Precision::Bf16 => kernels.find(|kernel| kernel.is_bf16()).map(Some).ok_or(LoadError::NoBf16),
+        Precision::Auto => Ok(Kernel::all().into_iter().next()),
+        Precision::F32 => Ok(first(Format::F32)),
+        Precision::Bf16 => first(Format::Bf16).map_or(missing("bf16"), |kernel| Ok(Some(kernel))),
+        Precision::Int16 => first(Format::Int16).map_or(missing("int16"), |kernel| Ok(Some(kernel))),
     }
 }
 

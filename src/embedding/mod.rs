@@ -2,6 +2,7 @@
 
 mod bert;
 pub mod fetch;
+mod fixed;
 mod kernels;
 mod minilm;
 mod portable;
@@ -51,8 +52,8 @@ pub enum LoadError {
     /// Other weights would give vectors that do not fit the index.
     #[error("{path} has SHA-256 {found}, not {wanted}; run `rag-api model fetch`")]
     WrongHash { path: PathBuf, found: String, wanted: &'static str },
-    #[error("EMBEDDING_PRECISION is bf16, but this CPU has no AVX-512 BF16; set auto or f32")]
-    NoBf16,
+    #[error("EMBEDDING_PRECISION is {precision}, but this CPU has no instructions for it; set auto or f32")]
+    NoPrecision { precision: &'static str },
     #[error("there is no kernel {wanted} on this CPU; choose one of {available}")]
     NoKernel { wanted: String, available: String },
     #[error("the model's files do not fit this program: {0}")]

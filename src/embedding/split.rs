@@ -186,7 +186,10 @@ impl Split {
         };
         match step {
             0 => linear(&layer.qkv, ELEMENTS, Form::Elements, self.coarse * 3 * HIDDEN / QKV_PIECES, window),
-            1 => kernel.attend_into(reader.plane(QKV), (HIDDEN, HEAD), column * self.coarse, scratch, window),
+            1 => {
+                let (shape, first) = ((HIDDEN, HEAD, layer.heads.as_slice()), column * self.coarse);
+                kernel.attend_into(reader.plane(QKV), shape, first, scratch, window);
+            }
             2 => linear(&layer.mixed, MIXED, Form::Numbers, HIDDEN / HIDDEN_PIECES, window),
             4 => linear(&layer.up, ELEMENTS, Form::Gelu, self.coarse * INNER / INNER_PIECES, window),
             5 => linear(&layer.down, INNERS, Form::Numbers, HIDDEN / HIDDEN_PIECES, window),

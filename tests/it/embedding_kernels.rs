@@ -1,4 +1,4 @@
-//! The kernels on the real weights: against the reference, against candle, and bf16 against f32.
+//! The kernels on the real weights: against the reference, against candle, and short formats against f32.
 
 use std::sync::OnceLock;
 
@@ -94,20 +94,26 @@ fn a_text_has_the_same_vector_alone_and_among_any_number_of_others() {
 }
 
 #[test]
-fn bf16_stays_close_to_f32_over_two_collections() {
-    let kernels = kernel_names();
-    let Some(bf16) = kernels.iter().find(|name| name.contains("bf16")) else {
-        eprintln!("SKIPPED: this CPU does not multiply bf16");
+fn short_formats_stay_close_to_f32_over_two_collections() {
+    let (exact, short): (Vec<_>, Vec<_>) =
+        kernel_names().into_iter().filter(|&name| name != PORTABLE).partition(|name| name.contains("f32"));
+    let Some(exact) = exact.first() else {
+        eprintln!("SKIPPED: this CPU has no kernel of its own");
         return;
     };
-    let f32 = kernels.iter().find(|name| name.contains("f32")).unwrap();
-    let (bf16, f32) = (model(bf16), model(f32));
+    let exact = model(exact);
     for collection in ["cranfield", "jsquad-ja"] {
         let Some(documents) = read(&format!("eval/{collection}/corpus.jsonl")) else { return };
         let texts: Vec<String> = documents.into_iter().take(300).map(|document| document.text).collect();
-        let smallest = smallest(&bf16.embed(&texts).unwrap(), &f32.embed(&texts).unwrap());
-        println!("{collection}: smallest cosine of bf16 to f32 {smallest:.7} over {} passages", texts.len());
-        assert!(smallest >= 0.9999, "{collection}: smallest cosine {smallest}");
+        let wanted = exact.embed(&texts).unwrap();
+        for &kernel in &short {
+            let smallest = smallest(&model(kernel).embed(&texts).unwrap(), &wanted);
+            println!(
+                "{collection}: smallest cosine of {kernel} to f32 {smallest:.7} over {} passages",
+                texts.len()
+            );
+            assert!(smallest >= bar(kernel), "{collection}, {kernel}: smallest cosine {smallest}");
+        }
     }
 }
 
@@ -118,10 +124,16 @@ fn precision_and_kernel_choose_what_runs() {
     };
     let names = kernel_names();
     assert_eq!(choose(Precision::Auto, None).unwrap(), names[0]);
-    assert!(!choose(Precision::F32, None).unwrap().contains("bf16"));
-    match choose(Precision::Bf16, None) {
-        Ok(name) => assert!(name.contains("bf16")),
-        Err(error) => assert!(matches!(error, LoadError::NoBf16)),
+    let exact = choose(Precision::F32, None).unwrap();
+    assert!(exact.contains("f32") || exact == PORTABLE);
+    for (precision, format) in [(Precision::Bf16, "bf16"), (Precision::Int16, "int16")] {
+        match choose(precision, None) {
+            Ok(name) => assert!(name.contains(format)),
+            Err(error) => {
+                assert!(matches!(error, LoadError::NoPrecision { precision } if precision == format));
+                assert!(names.iter().all(|name| !name.contains(format)));
+            }
+        }
     }
     for name in &names {
         assert_eq!(choose(Precision::Auto, Some(name)).unwrap(), *name);

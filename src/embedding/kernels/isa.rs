@@ -4,7 +4,7 @@
 pub(super) const VECTORS: usize = 3;
 
 /// One instruction set. A *lane word* is what a 32-bit lane of a dot product holds: one `f32`, or two
-/// neighbouring `bf16`; `DEPTH` says which.
+/// neighbouring `bf16` or `i16`; `DEPTH` says which.
 ///
 /// # Safety
 ///
@@ -16,12 +16,16 @@ pub(super) trait Isa {
     type Vector: Copy;
     /// `LANES` lane words.
     type Words: Copy;
+    /// `LANES` sums of products.
+    type Sums: Copy;
     /// One activation or weight as the dot product wants it.
     type Element: Copy;
 
     const LANES: usize;
     /// Elements in a lane word.
     const DEPTH: usize;
+    /// Elements and sums are integers, whose worth comes with the matrices.
+    const FIXED: bool;
     /// Rows of the largest tile whose sums, `VECTORS` a row, stay in registers.
     const ROWS: usize;
 
@@ -46,12 +50,15 @@ pub(super) trait Isa {
     unsafe fn sum(a: Self::Vector) -> f32;
     unsafe fn largest(a: Self::Vector) -> f32;
 
-    /// Converts `LANES` numbers and stores them next to each other.
+    /// Rounds `LANES` numbers and stores them next to each other; integers stop at the ends of their range,
+    /// if the numbers are below 2^31.
     unsafe fn store_elements(to: *mut Self::Element, vector: Self::Vector);
     unsafe fn load_words(from: *const u32) -> Self::Words;
     unsafe fn splat_word(from: *const u32) -> Self::Words;
+    unsafe fn zero() -> Self::Sums;
     /// Adds the products of the elements of each lane to `sums`.
-    unsafe fn dot(sums: Self::Vector, a: Self::Words, b: Self::Words) -> Self::Vector;
+    unsafe fn dot(sums: Self::Sums, a: Self::Words, b: Self::Words) -> Self::Sums;
+    unsafe fn numbers(sums: Self::Sums) -> Self::Vector;
     /// Asks for a cache line that will be needed soon; any address is allowed.
     unsafe fn prefetch(at: *const u32);
 }

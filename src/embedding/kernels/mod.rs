@@ -1,10 +1,12 @@
 //! Matrix kernels of the forward pass, chosen by what the CPU can do; the only unsafe code besides memory maps.
 //!
-//! [`Kernel`] is the safe face: it checks every size before it hands pointers to the algorithms in
-//! `generic`, which are written once over the instruction sets in `x86` and `neon`.
+//! [`Kernel`] is the safe face: it checks every size before it hands pointers to the algorithms in `generic` and
+//! `attention`, which are written once over the instruction sets in `x86` and `neon`.
 #![allow(unsafe_code, reason = "instructions chosen at run time and sums kept in registers need it")]
 
+mod attention;
 mod board;
+mod functions;
 mod generic;
 mod isa;
 #[cfg(target_arch = "aarch64")]
@@ -14,9 +16,15 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use attention::AttentionTask;
 pub use board::{Board, Claim, Stage, Unit, Window};
-use generic::{AttentionTask, LinearTask, NormTask, Target};
+use generic::{LinearTask, NormTask, Target};
 use isa::{Isa, VECTORS};
+
+/// The largest integer element, of either sign.
+pub const UNIT: f32 = 32_767.0;
+/// Elements of a row whose products are summed as integers; the sums of such blocks are added as numbers.
+pub const BLOCK: usize = 384;
 
 /// One set of kernels that this CPU can run; there is no other way to get one than [`Kernel::all`].
 #[derive(Clone, Copy)]
@@ -24,10 +32,20 @@ pub struct Kernel {
     operations: &'static Operations,
 }
 
+/// What activations and weights are rounded to before they are multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    F32,
+    Bf16,
+    /// Integers of 16 bits, exactly summed: fixed-point numbers whose worth the matrices bring along.
+    Int16,
+}
+
 struct Operations {
     name: &'static str,
+    format: Format,
     lanes: usize,
-    /// Elements in a 32-bit word: 1 for `f32`, 2 for `bf16`.
+    /// Elements in a 32-bit word.
     depth: usize,
     rows: usize,
     linear: unsafe fn(&LinearTask),
@@ -37,7 +55,7 @@ struct Operations {
 
 /// Compiles the algorithms for an instruction set.
 macro_rules! operations {
-    ($constant:ident, $isa:ty, $name:literal, $features:literal) => {
+    ($constant:ident, $isa:ty, $format:ident, $name:literal, $features:literal) => {
         const $constant: Operations = {
             // SAFETY, all three: these run only through a `Kernel`, which exists only where the features do.
             #[target_feature(enable = $features)]
@@ -50,10 +68,11 @@ macro_rules! operations {
             }
             #[target_feature(enable = $features)]
             unsafe fn attend(task: &AttentionTask) {
-                unsafe { generic::attend::<$isa>(task) }
+                unsafe { attention::attend::<$isa>(task) }
             }
             Operations {
                 name: $name,
+                format: Format::$format,
                 lanes: <$isa>::LANES,
                 depth: <$isa>::DEPTH,
                 rows: <$isa>::ROWS,
@@ -66,13 +85,29 @@ macro_rules! operations {
 }
 
 #[cfg(target_arch = "x86_64")]
-operations!(AVX512_BF16, x86::Avx512Bf16, "avx512-bf16", "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16");
+operations!(
+    AVX512_INT16,
+    x86::Avx512Int16,
+    Int16,
+    "avx512-int16",
+    "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"
+);
 #[cfg(target_arch = "x86_64")]
-operations!(AVX512, x86::Avx512, "avx512-f32", "avx512f,avx512bw,avx512vl,avx512dq");
+operations!(
+    AVX512_BF16,
+    x86::Avx512Bf16,
+    Bf16,
+    "avx512-bf16",
+    "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"
+);
 #[cfg(target_arch = "x86_64")]
-operations!(AVX2, x86::Avx2, "avx2-f32", "avx2,fma");
+operations!(AVX512, x86::Avx512, F32, "avx512-f32", "avx512f,avx512bw,avx512vl,avx512dq");
+#[cfg(target_arch = "x86_64")]
+operations!(AVX2_INT16, x86::Avx2Int16, Int16, "avx2-int16", "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+operations!(AVX2, x86::Avx2, F32, "avx2-f32", "avx2,fma");
 #[cfg(target_arch = "aarch64")]
-operations!(NEON, neon::Neon, "neon-f32", "neon");
+operations!(NEON, neon::Neon, F32, "neon-f32", "neon");
 
 /// What linear layers write.
 pub enum Output<'a> {
@@ -98,7 +133,21 @@ pub struct Linear<'a> {
     pub weights: &'a [u32],
     /// One number an output.
     pub bias: &'a [f32],
+    /// What the integer 1 is worth in the sums of each output; of [`Format::Int16`] only.
+    pub worth: &'a [f32],
+    /// Integers in 1 of each output's GELU; of [`Format::Int16`] and layers with [`Form::Gelu`] only.
+    pub steps: &'a [f32],
     pub inputs: usize,
+}
+
+/// Weights as [`Kernel::pack`] takes them, one row of `inputs` an output.
+pub struct Rows<'w, R: Fn(usize) -> &'w [f32]> {
+    pub inputs: usize,
+    pub row: R,
+    /// What the weights of each output are multiplied by.
+    pub factors: &'w [f32],
+    /// What the weights of each input are multiplied by; of [`Format::Int16`] only.
+    pub worth: &'w [f32],
 }
 
 /// Gain and shift of a LayerNorm.
@@ -128,6 +177,9 @@ impl Kernel {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512dq");
+            if avx512 && is_x86_feature_detected!("avx512vnni") {
+                all.push(&AVX512_INT16);
+            }
             if avx512 && is_x86_feature_detected!("avx512bf16") {
                 all.push(&AVX512_BF16);
             }
@@ -135,6 +187,7 @@ impl Kernel {
                 all.push(&AVX512);
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                all.push(&AVX2_INT16);
                 all.push(&AVX2);
             }
         }
@@ -149,9 +202,8 @@ impl Kernel {
         self.operations.name
     }
 
-    /// Whether activations and weights are rounded to `bf16`.
-    pub fn is_bf16(self) -> bool {
-        self.operations.depth == 2
+    pub fn format(self) -> Format {
+        self.operations.format
     }
 
     /// Words that `elements` activations or weights take.
@@ -164,31 +216,34 @@ impl Kernel {
         VECTORS * self.operations.lanes
     }
 
-    /// Arranges the weights of `row(0)`, `row(1)`, …, one row of `inputs` an output, as the kernel reads them.
-    pub fn pack<'w>(
-        self,
-        inputs: usize,
-        row: impl Fn(usize) -> &'w [f32],
-        factor: impl Fn(usize) -> f32,
-        to: &mut [u32],
-    ) {
+    /// Arranges weights as the kernel reads them; integers are the nearest ones, at most [`UNIT`] of either sign.
+    pub fn pack<'w, R: Fn(usize) -> &'w [f32]>(self, rows: &Rows<'w, R>, to: &mut [u32]) {
         let (panel, depth) = (self.panel(), self.operations.depth);
-        let steps = inputs / depth;
+        let steps = rows.inputs / depth;
         assert!(
-            inputs.is_multiple_of(depth) && to.len().is_multiple_of(panel * steps),
+            rows.inputs.is_multiple_of(depth) && to.len().is_multiple_of(panel * steps),
             "weights do not fill panels"
         );
+        let fixed = self.format() == Format::Int16;
+        assert_eq!(rows.worth.len(), if fixed { rows.inputs } else { 0 }, "inputs are worth something else");
         for (index, to) in to.chunks_exact_mut(panel * steps).enumerate() {
             for column in 0..panel {
-                let (weights, factor) = (row(index * panel + column), factor(index * panel + column));
-                assert_eq!(weights.len(), inputs, "a row of weights has another length");
+                let (weights, factor) =
+                    ((rows.row)(index * panel + column), rows.factors[index * panel + column]);
+                assert_eq!(weights.len(), rows.inputs, "a row of weights has another length");
                 let to = to[column..].iter_mut().step_by(panel);
-                if depth == 1 {
-                    to.zip(weights).for_each(|(to, weight)| *to = (weight * factor).to_bits());
-                } else {
-                    to.zip(weights.as_chunks::<2>().0).for_each(|(to, [low, high])| {
+                let pairs = weights.as_chunks::<2>().0;
+                match self.format() {
+                    Format::F32 => to.zip(weights).for_each(|(to, weight)| *to = (weight * factor).to_bits()),
+                    Format::Bf16 => to.zip(pairs).for_each(|(to, [low, high])| {
                         *to = bf16(low * factor) | bf16(high * factor) << 16;
-                    });
+                    }),
+                    Format::Int16 => {
+                        let worth = rows.worth.as_chunks::<2>().0;
+                        to.zip(pairs.iter().zip(worth)).for_each(|(to, ([low, high], [one, other]))| {
+                            *to = int16(low * factor * one) | int16(high * factor * other) << 16;
+                        });
+                    }
                 }
             }
         }
@@ -211,10 +266,13 @@ impl Kernel {
     /// The layer that computes only these panels of its outputs.
     pub fn panels(self, layer: Linear<'_>, panels: std::ops::Range<usize>) -> Linear<'_> {
         let words = self.words(layer.inputs * self.panel());
-        let (start, end) = (panels.start, panels.end);
+        let outputs = panels.start * self.panel()..panels.end * self.panel();
+        let part = |numbers: &'_ [f32]| if numbers.is_empty() { 0..0 } else { outputs.clone() };
         Linear {
-            weights: &layer.weights[start * words..end * words],
-            bias: &layer.bias[start * self.panel()..end * self.panel()],
+            weights: &layer.weights[panels.start * words..panels.end * words],
+            bias: &layer.bias[outputs.clone()],
+            worth: &layer.worth[part(layer.worth)],
+            steps: &layer.steps[part(layer.steps)],
             inputs: layer.inputs,
         }
     }
@@ -227,6 +285,13 @@ impl Kernel {
             "the layer does not fill panels"
         );
         assert_eq!(layer.weights.len() * depth, layer.inputs * outputs, "weights of another shape");
+        if self.format() == Format::Int16 {
+            let steps = if matches!(form, Form::Gelu) { outputs } else { layer.steps.len() };
+            assert!(
+                layer.worth.len() == outputs && layer.steps.len() == steps,
+                "outputs are worth something else"
+            );
+        }
         assert!(activations.len() * depth >= layer.inputs * rows, "too few activations");
         assert_eq!(window.width, self.width(form, outputs), "a window of another width");
         let (to, stride) = match form {
@@ -237,6 +302,8 @@ impl Kernel {
         let task = LinearTask {
             weights: layer.weights.as_ptr(),
             bias: layer.bias.as_ptr(),
+            worth: layer.worth.as_ptr(),
+            steps: layer.steps.as_ptr(),
             inputs: layer.inputs,
             outputs,
             activations: activations.as_ptr(),
@@ -245,7 +312,7 @@ impl Kernel {
             stride,
         };
         // SAFETY: the features exist, as `self` does. The panels cover `inputs * outputs` elements of weights
-        // and `outputs` of bias exactly; rows of activations end within their slice and rows of output are as
+        // and `outputs` of bias and, where they are read, of worth and steps; rows of activations end within their slice and rows of output are as
         // wide as the window, as asserted above; the window is nobody else's.
         unsafe { (self.operations.linear)(&task) }
     }
@@ -282,26 +349,27 @@ impl Kernel {
     }
 
     /// Self-attention over one sequence: `qkv` has rows of queries, keys and values, `to` gets rows of
-    /// `hidden` elements. The factor of the scores and log2(e) must be in the weights of the queries.
+    /// `hidden` elements. The factor of the scores and log2(e) must be in the weights of the queries. `worth`, of
+    /// [`Format::Int16`] only, is what the integer 1 is worth in the scores of each head.
     pub fn attend(
         self,
         qkv: &[u32],
         rows: usize,
-        (hidden, head): (usize, usize),
+        (hidden, head, worth): (usize, usize, &[f32]),
         scratch: &mut AttentionScratch,
         to: &mut [u32],
     ) {
         let width = self.words(hidden);
         assert!(to.len() >= rows * width, "too little room for the output");
         let window = Window::of(&mut to[..rows * width], width);
-        self.attend_into(qkv, (hidden, head), 0, scratch, window);
+        self.attend_into(qkv, (hidden, head, worth), 0, scratch, window);
     }
 
     /// [`Kernel::attend`] for as many heads as the window is wide, from the head `first` on, over as many rows.
     pub fn attend_into(
         self,
         qkv: &[u32],
-        (hidden, head): (usize, usize),
+        (hidden, head, worth): (usize, usize, &[f32]),
         first: usize,
         scratch: &mut AttentionScratch,
         window: Window<'_>,
@@ -314,6 +382,10 @@ impl Kernel {
         );
         assert!(width.is_multiple_of(head) && first * head + width <= hidden, "a window of other heads");
         assert!(qkv.len() * depth >= 3 * hidden * rows, "too few queries, keys and values");
+        assert!(
+            self.format() != Format::Int16 || worth.len() == hidden / head,
+            "scores are worth something else"
+        );
         let padded = rows.next_multiple_of(lanes);
         grow(&mut scratch.keys, head / depth * padded);
         grow(&mut scratch.values, padded.div_ceil(depth) * head);
@@ -329,6 +401,7 @@ impl Kernel {
             scores: scratch.scores.as_mut_ptr(),
             shares: scratch.shares.as_mut_ptr(),
             heads: (first, width / head),
+            worth: worth.as_ptr(),
             to: window.start,
             to_stride: window.stride * depth,
         };
@@ -343,6 +416,11 @@ fn grow<T: Copy + Default>(memory: &mut Vec<T>, length: usize) {
     if memory.len() < length {
         memory.resize(length, T::default());
     }
+}
+
+/// The nearest integer, ties to even, in 16 bits of a word: what lies below 1 is lost beside 1.5 * 2^23.
+fn int16(number: f32) -> u32 {
+    (number.clamp(-UNIT, UNIT) + 12_582_912.0).to_bits() & 0xffff
 }
 
 /// The nearest `bf16`, ties to even. Weights are finite, so that no NaN has to be kept.

@@ -10,9 +10,11 @@ pub(super) struct Neon;
 impl Isa for Neon {
     type Vector = float32x4_t;
     type Words = float32x4_t;
+    type Sums = float32x4_t;
     type Element = f32;
     const LANES: usize = 4;
     const DEPTH: usize = 1;
+    const FIXED: bool = false;
     const ROWS: usize = 8;
 
     #[inline(always)]
@@ -93,6 +95,14 @@ impl Isa for Neon {
     #[inline(always)]
     unsafe fn splat_word(from: *const u32) -> float32x4_t {
         unsafe { vld1q_dup_f32(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn zero() -> float32x4_t {
+        unsafe { vdupq_n_f32(0.0) }
+    }
+    #[inline(always)]
+    unsafe fn numbers(sums: float32x4_t) -> float32x4_t {
+        sums
     }
     #[inline(always)]
     unsafe fn dot(sums: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
