@@ -232,28 +232,39 @@ pub(super) unsafe fn normalize<I: Isa>(task: &NormTask) {
             let elements = task.elements.cast::<I::Element>().add(row * task.width);
             let mut sums = [I::splat(0.0); 4];
             let (mut from, mut more) = (numbers, add);
-            for v in 0..vectors {
-                let x = I::add(I::load(from), I::load(more));
-                I::store(from, x);
-                sums[v % 4] = I::add(sums[v % 4], x);
-                (from, more) = (from.add(I::LANES), more.add(I::LANES));
+            // By a constant count, or the four sums would not stay in registers.
+            for start in 0..vectors.div_ceil(4) {
+                for n in 0..4 {
+                    if 4 * start + n < vectors {
+                        let x = I::add(I::load(from), I::load(more));
+                        I::store(from, x);
+                        sums[n] = I::add(sums[n], x);
+                        (from, more) = (from.add(I::LANES), more.add(I::LANES));
+                    }
+                }
             }
             let mean = I::splat(total::<I>(sums) / task.width as f32);
             let mut squares = [I::splat(0.0); 4];
             let mut from = numbers;
-            for v in 0..vectors {
-                let x = I::subtract(I::load(from), mean);
-                squares[v % 4] = I::multiply_add(x, x, squares[v % 4]);
-                from = from.add(I::LANES);
+            for start in 0..vectors.div_ceil(4) {
+                for n in 0..4 {
+                    if 4 * start + n < vectors {
+                        let x = I::subtract(I::load(from), mean);
+                        squares[n] = I::multiply_add(x, x, squares[n]);
+                        from = from.add(I::LANES);
+                    }
+                }
             }
             let variance = total::<I>(squares) / task.width as f32;
             let factor = I::splat(1.0 / (variance + EPSILON).sqrt());
-            for v in 0..vectors {
-                let at = v * I::LANES;
-                let plain = I::multiply(I::subtract(I::load(numbers.add(at)), mean), factor);
-                let x = I::multiply_add(plain, I::load(task.gain.add(at)), I::load(task.shift.add(at)));
-                I::store(numbers.add(at), x);
-                I::store_elements(elements.add(at), if I::FIXED { I::multiply(plain, unit) } else { x });
+            let (mut from, mut to, mut gain, mut shift) = (numbers, elements, task.gain, task.shift);
+            for _ in 0..vectors {
+                let plain = I::multiply(I::subtract(I::load(from), mean), factor);
+                let x = I::multiply_add(plain, I::load(gain), I::load(shift));
+                I::store(from, x);
+                I::store_elements(to, if I::FIXED { I::multiply(plain, unit) } else { x });
+                (from, to) = (from.add(I::LANES), to.add(I::LANES));
+                (gain, shift) = (gain.add(I::LANES), shift.add(I::LANES));
             }
         }
     }
