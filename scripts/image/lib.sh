@@ -17,12 +17,25 @@ run() {
 # The base images of the Dockerfile, one reference a line.
 base_images() { sed -nE 's/^FROM (--platform=[^ ]+ )?([^ ]+@sha256:[0-9a-f]{64})( .*)?$/\2/p' Dockerfile | sort -u; }
 
-# stand_in REFERENCE: docker.io/library/rust:1@sha256:… has the stand-in localhost/offline/rust.
+# stand_in REFERENCE TAG: docker.io/library/rust:1@sha256:… has the stand-in localhost/offline/rust, tagged with an
+# architecture, or with `any` for the list of all that are here.
 stand_in() {
   local name=${1%@*}
   name=${name##*/}
-  printf 'localhost/offline/%s:latest' "${name%%:*}"
+  printf 'localhost/offline/%s:%s' "${name%%:*}" "$2"
 }
+
+# architecture_of PLATFORM: linux/arm64 is arm64; blank is this machine's own.
+architecture_of() {
+  case ${1:-linux/$(uname -m)} in
+    linux/amd64 | linux/x86_64) echo amd64 ;;
+    linux/arm64 | linux/arm64/v8 | linux/aarch64) echo arm64 ;;
+    *) die 2 "the platform '${1:-linux/$(uname -m)}' is unknown here: say linux/amd64 or linux/arm64" ;;
+  esac
+}
+
+# gnu_name ARCHITECTURE: as compilers and emulators are named.
+gnu_name() { if [[ $1 == arm64 ]]; then echo aarch64-linux-gnu; else echo x86_64-linux-gnu; fi; }
 
 # Without systemd, podman's defaults (crun, systemd cgroups, journald) do not work.
 prepare_podman() {
