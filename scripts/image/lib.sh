@@ -4,6 +4,8 @@
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
+readonly BINFMT=/proc/sys/fs/binfmt_misc
+
 # Prints the command under DRY_RUN, runs it otherwise.
 run() {
   if [[ -n ${DRY_RUN:-} ]]; then
@@ -50,3 +52,25 @@ prepare_podman() {
 
 # To be called in the caller's exit trap.
 forget_podman() { [[ -z ${containers_conf:-} ]] || rm -f "$containers_conf"; }
+
+# emulate ARCHITECTURE: lends the kernel qemu for that architecture's programs, in containers too. Returns 1 where that
+# cannot be. To be undone by forget_emulator in the caller's exit trap, as all of the machine sees it.
+emulate() {
+  local machine='\x3e' interpreter
+  [[ $1 != arm64 ]] || machine='\xb7'
+  interpreter=$(command -v "qemu-$(gnu_name "$1" | cut -d- -f1)-static") && [[ $(id -u) -eq 0 ]] || return 1
+  if [[ ! -e $BINFMT/register ]]; then
+    mount -t binfmt_misc binfmt_misc "$BINFMT" 2>/dev/null || return 1
+    binfmt_mounted=1
+  fi
+  # Magic and mask as in qemu's own scripts; F opens the emulator now, as containers do not hold it.
+  printf '%s' ":rag-api-$1-$$:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00$machine\\x00" \
+    ':\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff' ":$interpreter:F" >"$BINFMT/register" 2>/dev/null || return 1
+  emulator=$BINFMT/rag-api-$1-$$
+}
+
+forget_emulator() {
+  [[ -z ${emulator:-} ]] || echo -1 >"$emulator"
+  [[ -z ${binfmt_mounted:-} ]] || umount "$BINFMT"
+  emulator='' binfmt_mounted=''
+}
