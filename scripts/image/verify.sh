@@ -11,10 +11,14 @@ usage: ./scripts/image/verify.sh IMAGE
 
        ./scripts/image/verify.sh rag-api:dev
        SBOM=sbom.json ./scripts/image/verify.sh rag-api:dev
+       sudo EMULATE=1 ./scripts/image/verify.sh rag-api:dev-arm64
 
 Looks inside (size, user, labels, no shell, no source, no secret, the pinned model), then lets the image ingest data/
 without a network, serve the index with a read-only root, no capabilities, no new privileges and little memory, answer
 /health, /ready and /query, and stop while a request is under way. Containers and volume are removed at the end.
+
+An image of another architecture runs where the kernel has an emulator for it. What is measured then is the emulator's:
+its times and its memory say nothing of the image. Ingesting data/ alone may take ten minutes so.
 
 ENGINE   podman or docker: the first that has the image
 MAX_MB   largest size of all files: 140
@@ -22,6 +26,8 @@ MEMORY   memory limit of the container: 512m
 PORT     on 127.0.0.1, of this machine's network: 18080
 SBOM     write the CycloneDX list of components here; needs syft
 SYFT     syft, where it is not on PATH
+PATIENCE  this many times the usual time limits, a whole number: 1, for an image of another architecture 20
+EMULATE=1  lend the kernel qemu-user-static meanwhile, where it has no emulator for the image; needs root
 DRY_RUN=1  print the commands that would run containers
 
 Needs Linux, python3, curl. The last line of stdout holds the figures.
@@ -46,6 +52,10 @@ main() {
   trap 'exit 130' INT TERM
   prepare_podman
   engine=$(choose_engine)
+  architecture=$("$engine" image inspect --format '{{.Architecture}}' "$image")
+  own=$(architecture_of '')
+  patience=${PATIENCE:-$([[ $architecture == "$own" ]] && echo 1 || echo 20)}
+  [[ $patience =~ ^[1-9][0-9]*$ ]] || die 2 "PATIENCE is '$patience': say a whole number from 1"
   flags
   if [[ -n ${DRY_RUN:-} ]]; then
     run "$engine" run "${strict[@]}" --network none "${mounts[@]}" "$image" ingest /data
@@ -58,6 +68,7 @@ main() {
   save "$work/image.tar"
   python3 scripts/image/look_inside.py "$work/image.tar" "${MAX_MB:-140}" | tee "$work/facts" >&2
   components=$(list_components)
+  runnable
   step "ingesting data/ without a network"
   "$engine" volume create "$volume" >/dev/null
   "$engine" run --rm "${strict[@]}" --network none "${mounts[@]}" "$image" ingest /data >&2
@@ -91,6 +102,18 @@ flags() {
   serving=(-d --name "$name" --network host -e HOST=127.0.0.1 -e "PORT=$port" -v "$volume:/var/lib/rag-api")
 }
 
+# Asks the image itself, as an emulator may come from anywhere.
+runnable() {
+  [[ $architecture != "$own" ]] || return 0
+  ! starts || return 0
+  [[ -n ${EMULATE:-} ]] || die 2 "this $own machine does not run $architecture programs: set EMULATE=1, or install qemu-user-static and binfmt-support"
+  step "lending the kernel an emulator for $architecture"
+  emulate "$architecture" || die 2 "the kernel takes no emulator for $architecture: that needs root, qemu-user-static and binfmt_misc"
+  starts || die 2 "$architecture programs do not start here even with an emulator: $("$engine" run --rm "${strict[@]}" "$image" --version 2>&1 | tail -n 2)"
+}
+
+starts() { "$engine" run --rm "${strict[@]}" "$image" --version >/dev/null 2>&1; }
+
 save() {
   if [[ $engine == podman ]]; then
     podman save --quiet --format docker-archive -o "$1" "$image" 2>/dev/null
@@ -123,9 +146,9 @@ serve_until_ready() {
   local begin
   begin=$(now)
   "$engine" run "${strict[@]}" "${serving[@]}" "$image" >/dev/null
-  until curl -sf --max-time 2 -o "$work/health" "http://127.0.0.1:$port/health"; do starting "$begin"; done
+  until curl -sf --max-time $((2 * patience)) -o "$work/health" "http://127.0.0.1:$port/health"; do starting "$begin"; done
   healthy=$(($(now) - begin))
-  until curl -sf --max-time 2 -o "$work/ready" "http://127.0.0.1:$port/ready"; do starting "$begin"; done
+  until curl -sf --max-time $((2 * patience)) -o "$work/ready" "http://127.0.0.1:$port/ready"; do starting "$begin"; done
   ready=$(($(now) - begin))
   "$engine" exec "$name" /usr/local/bin/rag-api healthcheck || die 1 "the health check fails on a healthy server"
   ! "$engine" exec -e PORT=1 "$name" /usr/local/bin/rag-api healthcheck 2>/dev/null ||
@@ -136,7 +159,7 @@ serve_until_ready() {
 
 starting() {
   [[ $("$engine" inspect --format '{{.State.Running}}' "$name") == true ]] || die 1 "the server ended: $("$engine" logs "$name" 2>&1 | tail -n 5)"
-  (($(now) - $1 < 60000)) || die 1 "the server is not ready after 60 s: $("$engine" logs "$name" 2>&1 | tail -n 5)"
+  (($(now) - $1 < 60000 * patience)) || die 1 "the server is not ready after $((60 * patience)) s: $("$engine" logs "$name" 2>&1 | tail -n 5)"
   sleep 0.02
 }
 
@@ -144,7 +167,7 @@ ask() {
   local sha
   sha=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["build_sha"])' "$work/health")
   grep -q "revision $sha\$" "$work/facts" || die 1 "/health says build_sha $sha, the image's variables another"
-  curl -sS --fail-with-body --max-time 30 "http://127.0.0.1:$port/query" -H 'content-type: application/json' -d "$QUESTION" \
+  curl -sS --fail-with-body --max-time $((30 * patience)) "http://127.0.0.1:$port/query" -H 'content-type: application/json' -d "$QUESTION" \
     >"$work/answer" || die 1 "the question was refused: $(<"$work/answer")"
   python3 - "$work/answer" <<'PYTHON' >&2
 import json, sys
@@ -153,7 +176,7 @@ assert reply["metadata"]["grounded"] and "4,000" in reply["answer"], reply["answ
 print("        ", reply["answer"].splitlines()[0][:110])
 PYTHON
   step "asking 400 questions, 8 at a time"
-  seq 400 | xargs -P 8 -I '{}' curl -sf --max-time 30 -o /dev/null "http://127.0.0.1:$port/query" \
+  seq 400 | xargs -P 8 -I '{}' curl -sf --max-time $((30 * patience)) -o /dev/null "http://127.0.0.1:$port/query" \
     -H 'content-type: application/json' -d '{"question": "What does variable number {} change, and what is its limit?", "top_k": 10}' ||
     die 1 "some of 400 questions failed: $("$engine" logs "$name" 2>&1 | tail -n 5)"
   peak=$(memory VmHWM)
@@ -179,15 +202,17 @@ resolve() {
 drain() {
   local code
   step "stopping with a request under way"
-  python3 scripts/image/drain.py "$port" "$engine" stop -t 30 "$name" >&2
+  python3 scripts/image/drain.py "$port" "$patience" "$engine" stop -t $((30 * patience)) "$name" >&2
   code=$("$engine" inspect --format '{{.State.ExitCode}}' "$name")
   [[ $code == 0 ]] || die 1 "the server ended with exit code $code on SIGTERM"
   [[ $("$engine" inspect --format '{{.State.OOMKilled}}' "$name") == false ]] || die 1 "the container ran out of memory"
 }
 
 summary() {
-  printf '%s: %s; healthy after %d ms, ready after %d ms; %d MB resident at rest, %d MB at most under 400 questions (limit %s); components: %s\n' \
-    "$image" "$(grep -E ' MB in [0-9]+ layers' "$work/facts" | cut -d, -f1)" "$healthy" "$ready" "$resting" "$peak" "${MEMORY:-512m}" "$components"
+  local emulated=''
+  [[ $architecture == "$own" ]] || emulated=" emulated on $own"
+  printf '%s: %s%s, %s; healthy after %d ms, ready after %d ms; %d MB resident at rest, %d MB at most under 400 questions (limit %s); components: %s\n' \
+    "$image" "$architecture" "$emulated" "$(grep -E ' MB in [0-9]+ layers' "$work/facts" | cut -d, -f1)" "$healthy" "$ready" "$resting" "$peak" "${MEMORY:-512m}" "$components"
 }
 
 now() { date +%s%3N; }
@@ -202,6 +227,7 @@ clean() {
   fi
   rm -rf "$work"
   forget_podman
+  forget_emulator
   exit "$code"
 }
 
