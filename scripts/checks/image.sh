@@ -136,10 +136,13 @@ check_image() {
   PLATFORM=linux/$wanted ./scripts/image/offline-bases.sh >&2
   OFFLINE_BASES=1 BUILDER=buildah IMAGE=localhost/rag-api-check IMAGE_TAG=dev-$wanted PLATFORMS=linux/$wanted \
     ./scripts/image/build.sh production datadog >&2
-  local tag
+  local tag revision
+  revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
   for tag in "dev-$wanted" "dev-$wanted-datadog"; do
     ENGINE=podman EMULATE=1 SYFT=$tools/syft SBOM=$work/$tag.json ./scripts/image/verify.sh "localhost/rag-api-check:$tag" >"$work/figures" ||
       die 1 "the image localhost/rag-api-check:$tag is not as it should be"
+    [[ $(podman image inspect --format '{{.Labels}}' "localhost/rag-api-check:$tag") == *"image.revision:$revision"* ]] ||
+      die 1 "localhost/rag-api-check:$tag does not say that it is of commit $revision"
     said+=("$(tail -n 1 "$work/figures")")
     valid_sbom "$work/$tag.json"
   done

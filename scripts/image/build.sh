@@ -128,22 +128,25 @@ with_docker() {
 # Docker's format, as OCI's has no room for the HEALTHCHECK.
 with_buildah() {
   bases container-image
-  local isolation=() file=Dockerfile
-  if [[ -n ${PLATFORMS:-} ]]; then
-    file=$work/Dockerfile
-    spell_out_platforms >"$file"
-  fi
+  local isolation=() own platform
+  own=linux/$(architecture_of '')
+  platform=${PLATFORMS:-$own}
+  for_buildah >"$work/Dockerfile"
   # In a container or a sandbox, nested namespaces are often refused.
   [[ -d /run/systemd/system ]] || isolation=(--isolation chroot)
   run buildah bud --format docker --layers "${isolation[@]}" ${OFFLINE_BASES:+--pull-never} \
-    ${PLATFORMS:+--platform "$PLATFORMS" --file "$file"} --target "$1" --tag "$(name_of "$1")" "${contexts[@]}" "${arguments[@]}" .
+    --platform "$platform" --file "$work/Dockerfile" --target "$1" --tag "$(name_of "$1")" "${contexts[@]}" "${arguments[@]}" .
 }
 
-# The buildah of Debian 12 does not know BUILDPLATFORM, and what one FROM says it takes for all that follow.
-spell_out_platforms() {
-  local own
-  own=$(architecture_of '')
-  sed -E "s|^FROM --platform=[$]BUILDPLATFORM |FROM --platform=linux/$own |; s|^FROM ([^ ]+@sha256:)|FROM --platform=$PLATFORMS \\1|" Dockerfile
+# The buildah of Debian 12 does not know BUILDPLATFORM, and what one FROM says it takes for all that follow. It also takes
+# variables and labels out of its cache whatever their values are now, unless the text differs: hence the default, which
+# is never seen, as the version is always given.
+for_buildah() {
+  local values
+  values=$(printf '%s\n' "${arguments[@]}" | sha256sum | cut -c1-16)
+  sed -E "s|^ENV APP_VERSION=[$]APP_VERSION |ENV APP_VERSION=\${APP_VERSION:-$values} |
+    s|^FROM --platform=[$]BUILDPLATFORM |FROM --platform=$own |
+    s|^FROM ([^ ]+@sha256:)|FROM --platform=$platform \\1|" Dockerfile
 }
 
 main "$@"
