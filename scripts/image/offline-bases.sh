@@ -18,7 +18,7 @@ Datadog's init only starts its argument. For another architecture than this mach
 library alone: it serves production and datadog, not development.
 
 PLATFORM       linux/amd64 or linux/arm64, beside this machine's own
-DEBIAN_MIRROR  where packages come from: http://deb.debian.org/debian
+DEBIAN_MIRROR  where packages come from: where this machine has them from
 FRESH=1        make all again
 DRY_RUN=1      only say what would be made
 
@@ -151,11 +151,14 @@ make_static() {
 
 # download ARCHITECTURE PACKAGE…: by an apt of its own, as this machine's need not know the other architecture.
 download() {
-  local architecture=$1 apt=$work/apt-$1 options
+  local architecture=$1 apt=$work/apt-$1 options mirror
   shift
+  # shellcheck disable=SC2016 # apt fills it in
+  mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' "Codename: $SUITE" | sort -u | sed -n 1p)}
+  [[ $mirror ]] || die 2 "apt knows no source of Debian $SUITE here: set DEBIAN_MIRROR"
   mkdir -p "$apt"/{lists,archives}/partial "$work/debs-$architecture"
   chmod 1777 "$work" "$work/debs-$architecture"
-  echo "deb ${DEBIAN_MIRROR:-http://deb.debian.org/debian} $SUITE main" >"$apt/sources.list"
+  echo "deb $mirror $SUITE main" >"$apt/sources.list"
   options=(-qq -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture" -o "Dir::State=$apt" -o "Dir::Cache=$apt"
     -o Dir::State::status=/dev/null -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null)
   { apt-get "${options[@]}" update && (cd "$work/debs-$architecture" && apt-get "${options[@]}" download "$@"); } >&2
