@@ -125,7 +125,7 @@ impl ServerConfig {
 /// How exactly the model computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// `int16` where the CPU has instructions for it, else `f32`.
+    /// That of the fastest kernel: `int16` with AVX2 or AVX-512 VNNI, else `f32`.
     #[default]
     Auto,
     F32,
