@@ -66,6 +66,13 @@ impl Shown {
         self.one_blank = self.blank();
     }
 
+    /// Puts a blank in front of a `next` that would make a link, an image, a tag, code or a marker of the end.
+    pub fn keep_apart(&mut self, next: char) {
+        if !self.blank() && !next.is_whitespace() && ("]@".contains(next) || self.open()) {
+            self.push(' ');
+        }
+    }
+
     /// Leaves one blank in the place of what was taken out.
     pub fn part(&mut self) {
         if !self.blank() {
@@ -117,6 +124,11 @@ impl Shown {
         self.newlines > 0 || !self.indent.is_empty() || self.last.is_none()
     }
 
+    /// What ends with one of these may get another meaning by what follows.
+    fn open(&self) -> bool {
+        self.last.is_some_and(|last| "<!&\\`[]:/@.~".contains(last))
+    }
+
     fn mend(&mut self, next: char) {
         if self.sealed && (self.blank() || !".,:;!?*_~')".contains(next)) {
             self.sealed = false;
@@ -125,8 +137,7 @@ impl Shown {
             }
         }
         if std::mem::take(&mut self.seam) && !self.blank() {
-            let open = self.last.is_some_and(|last| "<!&\\`[](:/@.~".contains(last));
-            if open || !(next.is_alphanumeric() || ".,;:!?)。、，；：！？）".contains(next)) {
+            if self.open() || !(next.is_alphanumeric() || ".,;:!?)。、，；：！？）".contains(next)) {
                 self.indent.push(' ');
             }
         }

@@ -81,7 +81,8 @@ impl Cleaner {
         if run > MAX_ADDRESS {
             self.state = State::Address;
         }
-        self.neutralise(length, &[])
+        self.neutralised += 1;
+        self.replace(length, &[])
     }
 
     pub(super) fn mailbox(&mut self, last: bool) -> bool {

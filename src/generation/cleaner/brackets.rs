@@ -25,14 +25,16 @@ impl Cleaner {
             // A link made of a marker: its target is the model's invention.
             Some('(') => match target(&self.pending[length..]) {
                 Look::Wait if !last => return false,
-                Look::Yes((more, _)) => {
-                    self.neutralised += 1;
-                    end += more;
-                }
+                Look::Yes((more, _)) => end += more,
                 _ => {}
             },
             _ => {}
         }
+        let next = self.pending.get(end).copied();
+        if next.is_none() && !last {
+            return false;
+        }
+        self.neutralised += usize::from(end > length);
         let mut valid: Vec<usize> = Vec::new();
         for &number in numbers {
             if !(1..=self.passages).contains(&number) {
@@ -41,7 +43,6 @@ impl Cleaner {
                 valid.push(number);
             }
         }
-        let next = self.pending.get(end).copied();
         // At the start of a line `[1]:` defines where every [1] links to.
         let defines = next == Some(':') && self.shown.line_begins();
         for number in &valid {
@@ -99,7 +100,7 @@ impl Cleaner {
         text.push(' ');
         text.extend_from_slice(destination);
         text.push(' ');
-        if image { self.neutralise(length, &text) } else { self.replace(length, &text) }
+        if image { self.neutralise(length, &text) } else { self.instead(length, &text) }
     }
 
     pub(super) fn image(&mut self, last: bool) -> bool {

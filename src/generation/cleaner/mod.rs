@@ -60,6 +60,7 @@ enum State {
 }
 
 /// A cleaned answer as the checks need it.
+#[derive(Debug)]
 pub struct Cleaned {
     pub text: String,
     /// Without markers, for cutting into sentences.
@@ -196,10 +197,7 @@ impl Cleaner {
             },
             '&' => match reference(&self.pending) {
                 Look::Wait if !last => false,
-                Look::Yes((length, c)) => {
-                    let visible = Visible::default().push(c)[1];
-                    self.replace(length, visible.as_slice())
-                }
+                Look::Yes((length, c)) => self.instead(length, Visible::default().push(c)[1].as_slice()),
                 _ => self.show(1),
             },
             'h' | 'H' | 'w' | 'W' if fresh_word => self.word(last),
@@ -221,15 +219,24 @@ impl Cleaner {
         self.replace(length, &[' '])
     }
 
-    /// Puts something else in the place of the first characters, to be looked at again.
+    /// Takes the first characters away and has `with` looked at next.
     fn replace(&mut self, length: usize, with: &[char]) -> bool {
         self.pending.splice(..length, with.iter().copied());
         true
     }
 
+    /// As `replace`; what was shown before anyone knew of `with` gets no new meaning by it.
+    fn instead(&mut self, length: usize, with: &[char]) -> bool {
+        match with.first() {
+            Some(next) => self.shown.keep_apart(*next),
+            None => self.shown.cut(),
+        }
+        self.replace(length, with)
+    }
+
     fn neutralise(&mut self, length: usize, with: &[char]) -> bool {
         self.neutralised += 1;
-        self.replace(length, with)
+        self.instead(length, with)
     }
 }
 

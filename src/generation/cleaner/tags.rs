@@ -18,13 +18,13 @@ impl Cleaner {
             Look::Yes(Angle::Address(inside)) => {
                 let length = inside.len() + 2;
                 if self.addresses.has(&inside) || inside.contains(&'@') && !inside.contains(&':') {
-                    return self.replace(length, &inside);
+                    return self.instead(length, &inside);
                 }
                 self.neutralise(length, &REMOVED.chars().collect::<Vec<_>>())
             }
             Look::Yes(Angle::Comment(length)) => {
                 self.neutralised += 1;
-                self.drop(length)
+                self.instead(length, &[])
             }
             Look::Yes(Angle::Tag { length, name, bare }) => self.tag(length, &name, bare),
         }
@@ -67,17 +67,12 @@ impl Cleaner {
         self.neutralised += usize::from(!harmless);
         match name {
             // 10³ must not become 103.
-            "sup" if bare && self.pending[1] != '/' => self.replace(length, &['^']),
-            _ if among(WITHIN_WORDS) => self.drop(length),
+            "sup" if bare && self.pending[1] != '/' => self.instead(length, &['^']),
+            _ if among(WITHIN_WORDS) => self.instead(length, &[]),
             _ => {
                 self.shown.part();
                 self.replace(length, &[])
             }
         }
-    }
-
-    fn drop(&mut self, length: usize) -> bool {
-        self.shown.cut();
-        self.replace(length, &[])
     }
 }

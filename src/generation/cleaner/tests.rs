@@ -152,6 +152,31 @@ fn code_is_no_way_around() {
 }
 
 #[test]
+fn what_takes_the_place_of_something_else_is_no_way_around() {
+    for answer in [
+        "[x]&#58;~~~\n[x]",
+        "[x]&#40;/evil)",
+        "[x]&zwj;(/evil)",
+        "https:&#47;/evil.example/a",
+        "!&#91;x](https://docs.example/chart.png)",
+        ":![//]",
+        ":![](x)//",
+        "<|&#64;a>",
+        "[1](x)(//evil.example)",
+        "<&#97; href=x>",
+        "&&#35;58;",
+        "\\&#96;![x](/evil)`",
+    ] {
+        assert_inert(answer);
+    }
+    for marker in ["[&#49;]", "[1&#93;", "&#91;1]"] {
+        let cleaned = clean(marker, &hits());
+        assert_eq!(cleaned.text.contains("[1]"), !cleaned.markers.is_empty(), "{cleaned:?}");
+    }
+    assert_eq!(shown("12&#58;30 and&#x2F;or f&#40;x&#41;"), "12:30 and/or f(x)");
+}
+
+#[test]
 fn words_pass_at_once() {
     let mut cleaner = Cleaner::new(&hits());
     assert_eq!(cleaner.push("Hello"), "Hello");
@@ -253,6 +278,22 @@ fn answers() -> impl Strategy<Value = String> {
         "\\",
         "&#58;",
         "&lt;",
+        "&#40;",
+        "&#41;",
+        "&#x2F;",
+        "&#91;",
+        "&rsqb;",
+        "&excl;",
+        "&#96;",
+        "&#35;",
+        "&#46;",
+        "&#64;",
+        "&bsol;",
+        "&NewLine;",
+        "&zwj;",
+        "&#49;",
+        "&",
+        "#58;",
         ":",
         "//",
         "://",
@@ -307,7 +348,8 @@ fn answers() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+    // More of them: PROPTEST_CASES.
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(3_000), ..ProptestConfig::default() })]
 
     #[test]
     fn any_pieces_give_the_same_text(answer in answers(), cuts in prop::collection::vec(0usize..200, 0..12)) {
