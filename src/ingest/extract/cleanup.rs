@@ -33,21 +33,33 @@ pub(super) fn pdf_page(raw: &str) -> String {
     };
     let lines: Vec<String> = composed
         .split('\n')
-        .map(|line| line.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" "))
+        .map(|line| {
+            // Only at a line end does a soft hyphen say something.
+            let head = line.trim_end().strip_suffix(SOFT_HYPHEN);
+            let cut = head.is_some_and(|head| !head.is_empty() && !head.ends_with(' '));
+            let mut line = words(&line.replace(SOFT_HYPHEN, ""));
+            line.extend(cut.then_some(SOFT_HYPHEN));
+            line
+        })
         .collect();
     let joined = join_cut_words(lines);
 
     let mut text = String::with_capacity(composed.len());
     for line in joined {
+        let line = line.trim_end_matches(SOFT_HYPHEN);
         // One empty line is a paragraph break; more of them say nothing more.
         if !line.is_empty() || !(text.is_empty() || text.ends_with("\n\n")) {
-            text.push_str(&line);
+            text.push_str(line);
             text.push('\n');
         }
     }
-    text.retain(|c| c != SOFT_HYPHEN);
     text.truncate(text.trim_end().len());
     text
+}
+
+/// With one blank between words, and none around them.
+fn words(line: &str) -> String {
+    line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Characters that draw nothing: controls (line breaks and tabs are handled before), marks of direction,
@@ -162,6 +174,7 @@ mod tests {
     fn words_cut_at_a_line_end_are_joined() {
         assert_eq!(pdf_page("nonummy eget, con-\nsectetuer id"), "nonummy eget, consectetuer\nid");
         assert_eq!(pdf_page("exam\u{ad}\nple, co\u{ad}operate"), "example,\ncooperate");
+        assert_eq!(pdf_page("exam \u{ad}\nple"), "exam\nple");
         assert_eq!(pdf_page("a con-\n\nnew paragraph"), "a con-\n\nnew paragraph");
     }
 
@@ -179,6 +192,7 @@ mod tests {
     #[test]
     fn blanks_collapse_and_paragraphs_stay() {
         assert_eq!(pdf_page("\n\n a\u{a0} \t b \r\nc\n \n\n\nd\u{c}e \n"), "a b\nc\n\nd\n\ne");
+        assert_eq!(pdf_page("a \u{ad} b\n\n\u{ad}\n\nc\u{ad}"), "a b\n\nc");
     }
 
     #[test]
