@@ -150,10 +150,14 @@ unsafe fn share_row<I: Isa>(task: &AttentionTask, head: usize, row: usize, padde
         }
         let unit = I::splat(UNIT / I::sum(sum));
         from = scores;
-        for _ in 0..vectors {
+        for _ in 0..vectors / 2 {
+            let second = I::multiply(I::load(from.add(I::LANES)), unit);
+            I::store_two(to, I::multiply(I::load(from), unit), second);
+            from = from.add(2 * I::LANES);
+            to = to.add(2 * I::LANES);
+        }
+        if !vectors.is_multiple_of(2) {
             I::store_elements(to, I::multiply(I::load(from), unit));
-            from = from.add(I::LANES);
-            to = to.add(I::LANES);
         }
         1.0 / UNIT
     }
@@ -180,9 +184,7 @@ unsafe fn mix_rows<I: Isa, const R: usize>(
             let mut to = to.add(at);
             for r in 0..R {
                 let factor = I::splat(factors[r]);
-                for n in 0..2 {
-                    I::store_elements(to.add(n * I::LANES), I::multiply(sums[r][n], factor));
-                }
+                I::store_two(to, I::multiply(sums[r][0], factor), I::multiply(sums[r][1], factor));
                 to = to.add(task.to_stride);
             }
             at += 2 * I::LANES;

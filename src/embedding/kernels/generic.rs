@@ -118,22 +118,34 @@ unsafe fn linear_tile<I: Isa, const R: usize>(
             }
         }
         for r in 0..R {
-            for v in 0..VECTORS {
-                let sum = sums[r][v];
-                let at = (row + r) * task.stride + column + v * I::LANES;
-                match task.to {
-                    Target::Numbers(to) => I::store(to.add(at), sum),
-                    Target::Elements(to) => I::store_elements(to.cast::<I::Element>().add(at), sum),
-                    Target::Gelu(to) => {
-                        let mut sum = gelu::<I>(sum);
-                        if I::FIXED {
-                            sum = I::multiply(sum, I::load(task.steps.add(column + v * I::LANES)));
-                        }
-                        I::store_elements(to.cast::<I::Element>().add(at), sum);
+            let at = (row + r) * task.stride + column;
+            match task.to {
+                Target::Numbers(to) => {
+                    for v in 0..VECTORS {
+                        I::store(to.add(at + v * I::LANES), sums[r][v]);
                     }
+                }
+                Target::Elements(to) => store_row::<I>(to.cast::<I::Element>().add(at), sums[r]),
+                Target::Gelu(to) => {
+                    let mut row = sums[r];
+                    for v in 0..VECTORS {
+                        row[v] = gelu::<I>(row[v]);
+                        if I::FIXED {
+                            row[v] = I::multiply(row[v], I::load(task.steps.add(column + v * I::LANES)));
+                        }
+                    }
+                    store_row::<I>(to.cast::<I::Element>().add(at), row);
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn store_row<I: Isa>(to: *mut I::Element, [first, second, third]: [I::Vector; VECTORS]) {
+    unsafe {
+        I::store_two(to, first, second);
+        I::store_elements(to.add(2 * I::LANES), third);
     }
 }
 

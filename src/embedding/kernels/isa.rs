@@ -53,6 +53,14 @@ pub(super) trait Isa {
     /// Rounds `LANES` numbers and stores them next to each other; integers stop at the ends of their range,
     /// if the numbers are below 2^31.
     unsafe fn store_elements(to: *mut Self::Element, vector: Self::Vector);
+    /// [`Isa::store_elements`] for two vectors that become neighbours.
+    #[inline(always)]
+    unsafe fn store_two(to: *mut Self::Element, first: Self::Vector, second: Self::Vector) {
+        unsafe {
+            Self::store_elements(to, first);
+            Self::store_elements(to.add(Self::LANES), second);
+        }
+    }
     unsafe fn load_words(from: *const u32) -> Self::Words;
     unsafe fn splat_word(from: *const u32) -> Self::Words;
     unsafe fn zero() -> Self::Sums;

@@ -150,6 +150,10 @@ impl Isa for Avx512Bf16 {
         unsafe { to.cast::<__m256bh>().write_unaligned(_mm512_cvtneps_pbh(vector)) }
     }
     #[inline(always)]
+    unsafe fn store_two(to: *mut u16, first: __m512, second: __m512) {
+        unsafe { to.cast::<__m512bh>().write_unaligned(_mm512_cvtne2ps_pbh(second, first)) }
+    }
+    #[inline(always)]
     unsafe fn load_words(from: *const u32) -> __m512bh {
         unsafe { from.cast::<__m512bh>().read_unaligned() }
     }
@@ -180,6 +184,15 @@ impl Isa for Avx512Int16 {
     #[inline(always)]
     unsafe fn store_elements(to: *mut i16, vector: __m512) {
         unsafe { _mm256_storeu_si256(to.cast(), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(vector))) }
+    }
+    #[inline(always)]
+    unsafe fn store_two(to: *mut i16, first: __m512, second: __m512) {
+        unsafe {
+            // Packs quarter by quarter, of one and the other.
+            let mixed = _mm512_packs_epi32(_mm512_cvtps_epi32(first), _mm512_cvtps_epi32(second));
+            let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+            _mm512_storeu_si512(to.cast(), _mm512_permutexvar_epi64(order, mixed));
+        }
     }
     #[inline(always)]
     unsafe fn load_words(from: *const u32) -> __m512i {
@@ -339,6 +352,14 @@ impl Isa for Avx2Int16 {
             let integers = _mm256_cvtps_epi32(vector);
             let (low, high) = (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
             _mm_storeu_si128(to.cast(), _mm_packs_epi32(low, high));
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_two(to: *mut i16, first: __m256, second: __m256) {
+        unsafe {
+            // Packs half by half, of one and the other.
+            let mixed = _mm256_packs_epi32(_mm256_cvtps_epi32(first), _mm256_cvtps_epi32(second));
+            _mm256_storeu_si256(to.cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
         }
     }
     #[inline(always)]
