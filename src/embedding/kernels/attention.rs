@@ -60,9 +60,19 @@ pub(super) unsafe fn attend<I: Isa>(task: &AttentionTask) {
                 let (start, rows) = block(task.rows, pieces, piece);
                 let queries = queries.add(start * stride);
                 with_rows!(rows, score_rows; task, queries, padded);
-                let mut factors = [0.0f32; 8];
+                // Step by step for all rows, so that none waits for the end of the one before.
+                let (mut largest, mut factors) = ([0.0f32; 8], [0.0f32; 8]);
                 for r in 0..rows {
-                    factors[r] = share_row::<I>(task, task.heads.0 + index, r, padded);
+                    largest[r] = largest_score::<I>(task, r, padded);
+                }
+                for r in 0..rows {
+                    factors[r] = share_row::<I>(task, task.heads.0 + index, r, padded, largest[r]);
+                }
+                if I::FIXED {
+                    for r in 0..rows {
+                        divide_row::<I>(task, r, padded, UNIT / factors[r]);
+                        factors[r] = UNIT;
+                    }
                 }
                 let to = task.to.cast::<I::Element>().add(start * task.to_stride + index * task.head);
                 with_rows!(rows, mix_rows; task, values, values_stride, padded, &factors, to);
@@ -109,57 +119,72 @@ unsafe fn store_rows<I: Isa, const R: usize, const N: usize>(
     }
 }
 
-/// Turns a row of scores into powers of two as elements; one over their sum comes back. `FIXED` ones are divided by it
-/// at once, as integers have no room for a sum of many powers.
+/// The largest score of a row; what lies beyond the last one is made smaller than any.
 #[inline(always)]
-unsafe fn share_row<I: Isa>(task: &AttentionTask, head: usize, row: usize, padded: usize) -> f32 {
+unsafe fn largest_score<I: Isa>(task: &AttentionTask, row: usize, padded: usize) -> f32 {
     unsafe {
         let scores = task.scores.add(row * padded);
-        let shares = task.shares.cast::<I::Element>().add(row * padded);
         for beyond in task.rows..padded {
             *scores.add(beyond) = f32::MIN;
         }
-        let vectors = padded / I::LANES;
         let mut largest = I::load(scores);
-        let mut from = scores;
-        for _ in 1..vectors {
-            from = from.add(I::LANES);
-            largest = I::maximum(largest, I::load(from));
+        let mut at = I::LANES;
+        while at < padded {
+            largest = I::maximum(largest, I::load(scores.add(at)));
+            at += I::LANES;
         }
-        let largest = I::largest(largest);
+        I::largest(largest)
+    }
+}
+
+/// Turns a row of scores into powers of two; their sum comes back. They are elements, or numbers if `FIXED`.
+#[inline(always)]
+unsafe fn share_row<I: Isa>(
+    task: &AttentionTask,
+    head: usize,
+    row: usize,
+    padded: usize,
+    largest: f32,
+) -> f32 {
+    unsafe {
+        let scores = task.scores.add(row * padded);
+        let shares = task.shares.cast::<I::Element>().add(row * padded);
+        let worth = if I::FIXED { *task.worth.add(head) } else { 1.0 };
+        let (below, worth) = (I::splat(-largest * worth), I::splat(worth));
         let mut sum = I::splat(0.0);
-        let (mut from, mut to) = (scores, shares);
-        if !I::FIXED {
-            let largest = I::splat(largest);
-            for _ in 0..vectors {
-                let share = exp2::<I>(I::subtract(I::load(from), largest));
-                I::store_elements(to, share);
-                sum = I::add(sum, share);
-                from = from.add(I::LANES);
-                to = to.add(I::LANES);
+        let mut at = 0;
+        while at < padded {
+            let score = I::load(scores.add(at));
+            let share =
+                exp2::<I>(if I::FIXED { I::multiply_add(score, worth, below) } else { I::add(score, below) });
+            if I::FIXED {
+                I::store(scores.add(at), share);
+            } else {
+                I::store_elements(shares.add(at), share);
             }
-            return 1.0 / I::sum(sum);
-        }
-        let worth = *task.worth.add(head);
-        let (worth, below) = (I::splat(worth), I::splat(-largest * worth));
-        for _ in 0..vectors {
-            let share = exp2::<I>(I::multiply_add(I::load(from), worth, below));
-            I::store(from, share);
             sum = I::add(sum, share);
-            from = from.add(I::LANES);
+            at += I::LANES;
         }
-        let unit = I::splat(UNIT / I::sum(sum));
-        from = scores;
-        for _ in 0..vectors / 2 {
-            let second = I::multiply(I::load(from.add(I::LANES)), unit);
-            I::store_two(to, I::multiply(I::load(from), unit), second);
-            from = from.add(2 * I::LANES);
-            to = to.add(2 * I::LANES);
+        I::sum(sum)
+    }
+}
+
+/// Makes elements of a row of numbers, which integers have to be divided for: there is no room for a sum of many powers.
+#[inline(always)]
+unsafe fn divide_row<I: Isa>(task: &AttentionTask, row: usize, padded: usize, unit: f32) {
+    unsafe {
+        let scores = task.scores.add(row * padded);
+        let shares = task.shares.cast::<I::Element>().add(row * padded);
+        let unit = I::splat(unit);
+        let mut at = 0;
+        while at + 2 * I::LANES <= padded {
+            let second = I::multiply(I::load(scores.add(at + I::LANES)), unit);
+            I::store_two(shares.add(at), I::multiply(I::load(scores.add(at)), unit), second);
+            at += 2 * I::LANES;
         }
-        if !vectors.is_multiple_of(2) {
-            I::store_elements(to, I::multiply(I::load(from), unit));
+        if at < padded {
+            I::store_elements(shares.add(at), I::multiply(I::load(scores.add(at)), unit));
         }
-        1.0 / UNIT
     }
 }
 
@@ -183,7 +208,7 @@ unsafe fn mix_rows<I: Isa, const R: usize>(
             let sums = numbers::<I, R, 2>(sums);
             let mut to = to.add(at);
             for r in 0..R {
-                let factor = I::splat(factors[r]);
+                let factor = I::splat(1.0 / factors[r]);
                 I::store_two(to, I::multiply(sums[r][0], factor), I::multiply(sums[r][1], factor));
                 to = to.add(task.to_stride);
             }
