@@ -136,10 +136,10 @@ impl Shown {
                 self.indent.push(' ');
             }
         }
-        if std::mem::take(&mut self.seam) && !self.blank() {
-            if self.open() || !(next.is_alphanumeric() || ".,;:!?)。、，；：！？）".contains(next)) {
-                self.indent.push(' ');
-            }
+        let seam = std::mem::take(&mut self.seam) && !self.blank();
+        if seam && (self.open() || !(next.is_alphanumeric() || ".,;:!?)。、，；：！？）".contains(next)))
+        {
+            self.indent.push(' ');
         }
     }
 
