@@ -15,6 +15,8 @@ workflows, chart, Terraform, and the kernels under sanitizers and on AArch64 (sc
 dependencies, and the quality of retrieval on tests/golden. Everything is built in release mode, so that
 the build of ./scripts/run.sh is used again.
 
+Random tests draw their cases from the commit; PROPTEST_RNG_SEED=N draws others.
+
 The last line is "N passed, N failed, N skipped". It counts tests, and each other check as one; a test that found
 its material missing and said "SKIPPED:" counts as skipped. Exit codes: 0 all passed, 1 something failed, 2 wrong
 usage or something is missing.
@@ -31,8 +33,12 @@ main() {
     *) die 2 "unknown argument '$1'; see --help" ;;
   esac
   cd "$(dirname "${BASH_SOURCE[0]}")/.."
-  # The same random cases in each run, so that what fails is what was changed; cargo alone takes others each time.
-  export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}"
+  # A commit's random cases are the same each time, so that a failure repeats; every commit tries others.
+  local commit
+  if [[ -z ${PROPTEST_RNG_SEED:-} ]] && commit=$(git rev-parse HEAD 2>/dev/null); then
+    export PROPTEST_RNG_SEED=$((16#${commit:0:15}))
+    step "random cases: PROPTEST_RNG_SEED=$PROPTEST_RNG_SEED"
+  fi
   prepare
 
   check "formatting" cargo fmt --check
