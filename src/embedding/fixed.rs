@@ -2,7 +2,8 @@
 //!
 //! All of it follows from the weights. What LayerNorm gives, before gain and shift, is as long as the root of its width,
 //! whatever the text; and a product of two rows is at most the product of their lengths (Cauchy and Schwarz). Gain and
-//! shift therefore go into the next matrix, and the lengths of its rows bound everything up to the next LayerNorm.
+//! shift therefore go into the next matrix, and the lengths of its rows bound everything up to the next LayerNorm. Where
+//! such a bound is far too large, a constant stands for the closer one that the test below proves of the pinned weights.
 
 use super::{
     bert::{HEAD, HEADS, Plan},
@@ -12,12 +13,12 @@ use crate::domain::EMBEDDING_DIMENSION as HIDDEN;
 
 /// Sums end here; the rounding of what is summed stays within the rest.
 const LIMIT: f32 = 0.99 * 2_147_483_648.0;
-/// The largest length of a row of mixed values, and of a block of GELU's results, in [`UNIT`]s. The test below computes
-/// both from the weights.
-const MIXED_REACH: f32 = 6.0;
-const INNER_REACH: f32 = 5.5;
-/// The largest integer in queries and keys: its square, [`HEAD`] times, still is a sum.
-const SCORED: f32 = 8_190.0;
+/// A row of mixed values, and a block of GELU's results, times a row of weights is at most so often the length of that
+/// row, in [`UNIT`]s.
+const MIXED_REACH: f32 = 3.7;
+const INNER_REACH: f32 = 3.05;
+/// The largest integer in queries and keys, with which the score of any two still is a sum.
+const SCORED: f32 = 27_500.0;
 
 /// Chooses all factors of the layer that comes after `first` and has `second` inside. What the integer 1 is worth in the
 /// scores of each head comes back.
@@ -49,8 +50,8 @@ fn take_over(plan: &mut Plan<'_>, norm: Norm<'_>) {
     plan.input_worth = norm.gain.iter().map(|gain| gain / unit).collect();
 }
 
-/// Makes integers of the weights, for inputs whose blocks are up to `reach` [`UNIT`]s long. What comes back is the largest
-/// size of each output if there is one block and `reach` is 1.
+/// Makes integers of the weights, for inputs whose product with a block of them is at most `reach` [`UNIT`]s times its
+/// length. What comes back is the largest size of each output if there is one block and `reach` is 1.
 fn weigh(plan: &mut Plan<'_>, reach: f32) -> Vec<f32> {
     let mut largest = Vec::with_capacity(plan.bias.len());
     plan.worth = Vec::with_capacity(plan.bias.len());
@@ -107,40 +108,100 @@ mod tests {
     use candle_core::safetensors::SliceSafetensors;
 
     use super::*;
-    use crate::embedding::{bert::Tensors, kernels::Format, weights};
+    use crate::embedding::{MAX_TOKENS, bert::Tensors, kernels::Format, weights};
 
-    /// The largest factor by which some outputs of a plan, in `steps`, are longer than the input, both in integers.
-    fn stretch(plan: &Plan<'_>, outputs: Range<usize>, steps: &[f32]) -> f64 {
-        let worth = |output: usize| f64::from(steps[output] * plan.worth[output]);
-        let rows: Vec<Vec<f64>> = outputs
-            .map(|output| integers(plan, output).iter().map(|weight| weight * worth(output)).collect())
-            .collect();
-        // The largest singular value, by the power method.
-        let mut x = vec![1.0; plan.input_worth.len()];
+    /// Sums of products must stay below.
+    const SUM: f64 = 2_147_483_648.0;
+    /// The smallest value of GELU is -0.16997.
+    const DIP: f64 = 0.17;
+
+    /// The weights of an output, in integers.
+    fn integers(plan: &Plan<'_>, output: usize) -> Vec<f64> {
+        let pairs = plan.row(output).iter().zip(&plan.input_worth);
+        pairs
+            .map(|(weight, worth)| f64::from((weight * plan.factors[output] * worth).round_ties_even()))
+            .collect()
+    }
+
+    /// What an integer of the input adds to each of these outputs, in integers of `steps`.
+    fn matrix(plan: &Plan<'_>, outputs: Range<usize>, steps: &[f32]) -> Vec<Vec<f64>> {
+        let row = |output: usize| {
+            let worth = f64::from(plan.worth[output]) * f64::from(steps[output]);
+            integers(plan, output).iter().map(|weight| weight * worth).collect()
+        };
+        outputs.map(row).collect()
+    }
+
+    fn biases(plan: &Plan<'_>, outputs: Range<usize>, steps: &[f32]) -> Vec<f64> {
+        outputs.map(|output| f64::from(plan.bias[output]) * f64::from(steps[output])).collect()
+    }
+
+    fn dot(a: &[f64], b: &[f64]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    fn length(numbers: &[f64]) -> f64 {
+        dot(numbers, numbers).sqrt()
+    }
+
+    fn times(matrix: &[Vec<f64>], x: &[f64]) -> Vec<f64> {
+        matrix.iter().map(|row| dot(row, x)).collect()
+    }
+
+    /// `matrix` transposed, times `y`.
+    fn back(matrix: &[Vec<f64>], y: &[f64]) -> Vec<f64> {
+        let mut x = vec![0.0; matrix[0].len()];
+        for (row, y) in matrix.iter().zip(y) {
+            x.iter_mut().zip(row).for_each(|(x, a)| *x += a * y);
+        }
+        x
+    }
+
+    /// The largest factor by which `back(left, times(right, x))` is longer than `x`, by the power method.
+    fn stretch(left: &[Vec<f64>], right: &[Vec<f64>]) -> f64 {
+        let mut x = vec![1.0; left[0].len()];
         let mut square = 0.0f64;
         for _ in 0..300 {
-            let mut next = vec![0.0; x.len()];
-            for row in &rows {
-                let y: f64 = row.iter().zip(&x).map(|(a, b)| a * b).sum();
-                next.iter_mut().zip(row).for_each(|(next, a)| *next += a * y);
-            }
+            let y = back(left, &times(right, &x));
+            let next = back(right, &times(left, &y));
             square = length(&next);
             x = next.iter().map(|x| x / square).collect();
         }
         square.sqrt()
     }
 
-    fn integers(plan: &Plan<'_>, output: usize) -> Vec<f64> {
-        let pairs = plan.row(output).iter().zip(&plan.input_worth);
-        pairs.map(|(weight, worth)| f64::from(weight * plan.factors[output] * worth)).collect()
+    /// The length of what LayerNorm gives, in integers: rounding adds half a step to each.
+    fn normalized() -> f64 {
+        f64::from(UNIT) + (HIDDEN as f64).sqrt() / 2.0
     }
 
-    fn length(numbers: &[f64]) -> f64 {
-        numbers.iter().map(|x| x * x).sum::<f64>().sqrt()
+    /// How large the product of any row of mixed values with the weights of an output can be, without rounding.
+    fn mixed_sum(weights: &[f64], values: &[Vec<f64>], biases: &[f64]) -> f64 {
+        // Mixing is an average, of other rows in each head; the shares are rounded, so that their sum is off.
+        let shares = 1.0 + MAX_TOKENS as f64 / 2.0 / f64::from(UNIT);
+        let head = |head: usize| {
+            let places = head * HEAD..(head + 1) * HEAD;
+            let weights = &weights[places.clone()];
+            normalized() * length(&back(&values[places.clone()], weights))
+                + dot(&biases[places], weights).abs()
+        };
+        shares * (0..HEADS).map(head).sum::<f64>()
     }
 
-    fn bias(plan: &Plan<'_>, outputs: Range<usize>, steps: &[f32]) -> f64 {
-        length(&outputs.map(|output| f64::from(plan.bias[output] * steps[output])).collect::<Vec<_>>())
+    /// How large the product of GELU's results with a block of an output's weights can be, without rounding. `inner` makes
+    /// the block, before GELU, of what LayerNorm gives, and makes it longer by up to `stretch`.
+    fn inner_sum(weights: &[f64], inner: &[Vec<f64>], stretch: f64, biases: &[f64], steps: &[f32]) -> f64 {
+        // GELU is at most max(x, 0), which is half of x and half of its size, and at least -DIP. Of the one sign, weights
+        // therefore add at most half of their product with x and half of that with its size, of the other DIP.
+        let of_sign = |sign: f64| {
+            let chosen: Vec<f64> = weights.iter().map(|weight| (sign * weight).max(0.0)).collect();
+            let straight = (length(&back(inner, &chosen)) + stretch * length(&chosen)) / 2.0;
+            let biased: f64 = chosen.iter().zip(biases).map(|(weight, bias)| weight * bias.max(0.0)).sum();
+            let others =
+                weights.iter().zip(steps).map(|(weight, step)| (-sign * weight).max(0.0) * f64::from(*step));
+            normalized() * straight + biased + DIP * others.sum::<f64>()
+        };
+        of_sign(1.0).max(of_sign(-1.0))
     }
 
     /// The proof, as the weights are pinned: what is written of them at the top holds, and nothing that can come out of
@@ -163,49 +224,59 @@ mod tests {
         let tensors = Tensors(SliceSafetensors::new(&file).unwrap());
         let first_norm = tensors.norm("embeddings.LayerNorm").unwrap();
         let unit = f64::from(UNIT);
-        let (mut mixed_reach, mut inner_reach) = (0.0f64, 0.0f64);
+        let (mut mixed_reach, mut inner_reach, mut score) = (0.0f64, 0.0f64, 0.0f64);
         for plan in tensors.plans(Format::Int16, &first_norm).unwrap() {
             let [qkv, mixed, up, down] = &plan.matrices;
-            // Values are in integers already. Mixing is an average, so that a head is at most as long as its longest row.
-            let ones = vec![1.0; 3 * HIDDEN];
-            let heads: Vec<f64> = (0..HEADS)
-                .map(|head| {
-                    let outputs = 2 * HIDDEN + head * HEAD..2 * HIDDEN + (head + 1) * HEAD;
-                    stretch(qkv, outputs.clone(), &ones) + bias(qkv, outputs, &ones) / unit
-                })
-                .collect();
-            mixed_reach = mixed_reach.max(length(&heads));
-            for block in 0..up.bias.len() / BLOCK {
-                let outputs = block * BLOCK..(block + 1) * BLOCK;
-                // GELU makes no number larger than it is.
-                let reach = stretch(up, outputs.clone(), &up.steps) + bias(up, outputs, &up.steps) / unit;
-                inner_reach = inner_reach.max(reach);
-            }
-            for (plan, reach) in [(qkv, 1.0), (mixed, MIXED_REACH), (up, 1.0), (down, INNER_REACH)] {
+            for plan in &plan.matrices {
                 for output in 0..plan.bias.len() {
-                    let weights = integers(plan, output);
-                    assert!(weights.iter().all(|weight| weight.abs() <= unit * 1.000_001));
-                    for block in weights.chunks(BLOCK) {
-                        // Rounding adds half a step to each of both.
-                        let half = (block.len() as f64).sqrt() / 2.0;
-                        let sum = (length(block) + half) * (unit * f64::from(reach) + half);
-                        assert!(sum < 2f64.powi(31), "output {output} may reach {sum}");
-                    }
+                    assert!(integers(plan, output).iter().all(|weight| weight.abs() <= unit));
                 }
             }
-            // Queries and keys are as large as the bound of their product says, and so are their sums.
+            for plan in [qkv, up] {
+                for output in 0..plan.bias.len() {
+                    let sum = normalized() * length(&integers(plan, output));
+                    assert!(sum < SUM, "output {output} may reach {sum}");
+                }
+            }
+            // Queries, keys and values are in integers already.
+            let ones = vec![1.0; 3 * HIDDEN];
             for head in 0..HEADS {
-                let size = |at: usize| {
-                    let weights = length(&integers(qkv, at)) * f64::from(qkv.worth[at]) * unit;
-                    weights + f64::from(qkv.bias[at].abs()) + 0.5
-                };
-                let products = (head * HEAD..(head + 1) * HEAD).map(|at| size(at) * size(HIDDEN + at));
-                assert!(products.sum::<f64>() < 2f64.powi(31), "head {head}");
+                let [queries, keys] = [0, HIDDEN].map(|start| start + head * HEAD..start + (head + 1) * HEAD);
+                let (q, k) = (matrix(qkv, queries.clone(), &ones), matrix(qkv, keys.clone(), &ones));
+                let (bq, bk) = (biases(qkv, queries, &ones), biases(qkv, keys, &ones));
+                for (row, bias) in q.iter().chain(&k).zip(bq.iter().chain(&bk)) {
+                    assert!(normalized() * length(row) + bias.abs() < unit, "head {head}");
+                }
+                let biased = length(&back(&q, &bk)) + length(&back(&k, &bq));
+                let sum = normalized() * (normalized() * stretch(&q, &k) + biased) + dot(&bq, &bk).abs();
+                score = score.max(sum + HEAD as f64 * unit);
+            }
+            let values = matrix(qkv, 2 * HIDDEN..3 * HIDDEN, &ones);
+            let shifts = biases(qkv, 2 * HIDDEN..3 * HIDDEN, &ones);
+            for output in 0..HIDDEN {
+                let weights = integers(mixed, output);
+                let reach = mixed_sum(&weights, &values, &shifts) / (unit * length(&weights));
+                mixed_reach = mixed_reach.max(reach);
+                // Values are rounded, and so are their mixtures.
+                assert!(reach * unit * length(&weights) + weights.iter().map(|x| x.abs()).sum::<f64>() < SUM);
+            }
+            for start in (0..up.bias.len()).step_by(BLOCK) {
+                let block = start..start + BLOCK;
+                let inner = matrix(up, block.clone(), &up.steps);
+                let (stretch, shifts) =
+                    (stretch(&inner, &inner).sqrt(), biases(up, block.clone(), &up.steps));
+                for output in 0..HIDDEN {
+                    let weights = &integers(down, output)[block.clone()];
+                    let sum = inner_sum(weights, &inner, stretch, &shifts, &up.steps[block.clone()]);
+                    inner_reach = inner_reach.max(sum / (unit * length(weights)));
+                    assert!(sum + weights.iter().map(|x| x.abs()).sum::<f64>() / 2.0 < SUM);
+                }
             }
         }
         println!(
-            "a row of mixed values reaches {mixed_reach:.2} units, a block of inner ones {inner_reach:.2}"
+            "mixed values reach {mixed_reach:.2}, inner ones {inner_reach:.2}; scores {:.3} of what is possible",
+            score / SUM
         );
-        assert!(mixed_reach < f64::from(MIXED_REACH) && inner_reach < f64::from(INNER_REACH));
+        assert!(mixed_reach < f64::from(MIXED_REACH) && inner_reach < f64::from(INNER_REACH) && score < SUM);
     }
 }
