@@ -11,9 +11,9 @@ usage: ./scripts/test.sh [--help]
 
 Installs what the tests need, then runs all of them: formatting, clippy, unit and integration tests, documentation,
 shell scripts, the sample PDF, alert rules and dashboards (scripts/monitoring/check.sh), deployment scripts, image,
-workflows, chart, Terraform, and the kernels under sanitizers and on AArch64 (scripts/checks), licences and sources of
-dependencies, and the quality of retrieval on tests/golden. Everything is built in release mode, so that
-the build of ./scripts/run.sh is used again.
+workflows, chart, Terraform, the kernels under sanitizers and on AArch64, and what their short formats cost in retrieval
+(scripts/checks), licences and sources of dependencies, and the quality of retrieval on tests/golden. Everything is built
+in release mode, so that the build of ./scripts/run.sh is used again.
 
 Random tests draw their cases from the commit; PROPTEST_RNG_SEED=N draws others.
 
@@ -187,7 +187,7 @@ check_surroundings() {
   surrounding "alert rules" ./scripts/monitoring/check.sh prometheus
   surrounding "Datadog" ./scripts/monitoring/check.sh datadog
   local name
-  for name in deploy image workflows chart terraform kernels; do
+  for name in deploy image workflows chart terraform kernels precision; do
     surrounding "$name" "./scripts/checks/$name.sh"
   done
 }
