@@ -123,6 +123,7 @@ impl Bert {
 
     /// The mean of the last hidden states over all tokens, not yet of unit length.
     pub fn forward(&self, ids: &[u32], scratch: &mut Scratch) -> Result<Vec<f32>, EmbeddingError> {
+        self.check(ids)?;
         let rows = ids.len();
         let Scratch { numbers, sums, elements, qkv, mixed, inner, attention } = scratch;
         let kernel = self.kernel;
@@ -133,7 +134,7 @@ impl Bert {
         let mixed = room(mixed, kernel.words(rows * HIDDEN));
         let inner = room(inner, kernel.words(rows * INNER));
 
-        self.start(ids, numbers, elements)?;
+        self.start(ids, 0, numbers, elements);
         for layer in &self.layers {
             kernel.linear(self.view(&layer.qkv), elements, rows, Output::Elements(qkv));
             kernel.attend(qkv, rows, (HIDDEN, HEAD, &layer.heads), attention, mixed);
@@ -146,33 +147,28 @@ impl Bert {
         Ok(mean(numbers))
     }
 
-    /// What the first layer gets: words and places, normalized.
-    pub fn start(
-        &self,
-        ids: &[u32],
-        numbers: &mut [f32],
-        elements: &mut [u32],
-    ) -> Result<(), EmbeddingError> {
-        let rows = ids.len();
-        if !(1..=MAX_TOKENS).contains(&rows) {
-            return Err(EmbeddingError::Model(format!("{rows} tokens; 1 to {MAX_TOKENS} are possible")));
+    /// Refuses what [`Bert::forward`] and [`Bert::start`] cannot compute.
+    pub fn check(&self, ids: &[u32]) -> Result<(), EmbeddingError> {
+        if !(1..=MAX_TOKENS).contains(&ids.len()) {
+            let count = ids.len();
+            return Err(EmbeddingError::Model(format!("{count} tokens; 1 to {MAX_TOKENS} are possible")));
         }
-        self.look_up(ids, numbers)?;
-        self.kernel.normalize(self.first_norm.view(), numbers, &self.places[..rows * HIDDEN], elements);
-        Ok(())
+        match ids.iter().find(|&&id| id as usize >= VOCABULARY) {
+            Some(id) => Err(EmbeddingError::Model(format!("token {id} is not in the vocabulary"))),
+            None => Ok(()),
+        }
     }
 
-    fn look_up(&self, ids: &[u32], rows: &mut [f32]) -> Result<(), EmbeddingError> {
-        let words: &[f32] = bytemuck::try_cast_slice(&self.file[self.words.clone()])
-            .map_err(|error| EmbeddingError::Model(error.to_string()))?;
-        for (&id, row) in ids.iter().zip(rows.chunks_exact_mut(HIDDEN)) {
-            let start = id as usize * HIDDEN;
-            let word = words
-                .get(start..start + HIDDEN)
-                .ok_or_else(|| EmbeddingError::Model(format!("token {id} is not in the vocabulary")))?;
-            row.copy_from_slice(word);
+    /// What the first layer gets of checked tokens, the first of which has the position `first`: words and places,
+    /// normalized.
+    pub fn start(&self, ids: &[u32], first: usize, numbers: &mut [f32], elements: &mut [u32]) {
+        // Pages are aligned for anything, and so were the rows found to be in them.
+        let words: &[f32] = bytemuck::cast_slice(&self.file[self.words.clone()]);
+        for (&id, row) in ids.iter().zip(numbers.chunks_exact_mut(HIDDEN)) {
+            row.copy_from_slice(&words[id as usize * HIDDEN..][..HIDDEN]);
         }
-        Ok(())
+        let places = &self.places[first * HIDDEN..][..ids.len() * HIDDEN];
+        self.kernel.normalize(self.first_norm.view(), numbers, places, elements);
     }
 
     pub fn view<'a>(&'a self, matrix: &'a Matrix) -> Linear<'a> {

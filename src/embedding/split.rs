@@ -14,8 +14,8 @@ use std::{
 
 use super::{
     EmbeddingError,
-    bert::{Bert, HEAD, HEADS, INNER, LAYERS},
-    kernels::{AttentionScratch, Board, Claim, Form, Stage, Unit},
+    bert::{Bert, HEAD, HEADS, INNER, LAYERS, OwnedNorm},
+    kernels::{AttentionScratch, Board, Claim, Form, Stage, Unit, Window},
 };
 use crate::domain::EMBEDDING_DIMENSION as HIDDEN;
 
@@ -27,7 +27,7 @@ const QKV: usize = 4;
 const MIXED: usize = 5;
 const INNERS: usize = 6;
 
-/// Steps of a layer, each of which needs all of the one before.
+/// Steps of a layer, each of which needs all of the one before. Another one, of what the first layer gets, precedes them.
 const STEPS: usize = 7;
 /// How long a thread looks for the end of a step before it gives its core away or leaves.
 const SPIN: Duration = Duration::from_micros(10);
@@ -37,6 +37,7 @@ const PATIENCE: Duration = Duration::from_micros(50);
 /// One text under way.
 pub(super) struct Split {
     bert: Arc<Bert>,
+    ids: Vec<u32>,
     board: Board,
     leader: Thread,
     leader_sleeps: AtomicBool,
@@ -57,41 +58,35 @@ pub(super) struct Led {
 
 impl Split {
     pub fn new(bert: &Arc<Bert>, ids: &[u32]) -> Result<Self, EmbeddingError> {
+        bert.check(ids)?;
         let kernel = bert.kernel();
         let mut widths = [HIDDEN; 7];
         widths[ELEMENTS] = kernel.words(HIDDEN);
         widths[QKV] = kernel.words(3 * HIDDEN);
         widths[MIXED] = kernel.words(HIDDEN);
         widths[INNERS] = kernel.words(INNER);
-        let mut split = Self {
+        Ok(Self {
             bert: Arc::clone(bert),
+            ids: ids.to_vec(),
             board: Board::new(ids.len(), &widths, stages(ids.len())),
             leader: std::thread::current(),
             leader_sleeps: AtomicBool::new(false),
             coarse: coarseness(ids.len()),
             helpers: AtomicUsize::new(0),
             helped: AtomicBool::new(false),
-        };
-        split.fill(ids)?;
-        Ok(split)
+        })
     }
 
     /// Another text in the same memory.
     pub fn restart(&mut self, ids: &[u32]) -> Result<(), EmbeddingError> {
+        self.bert.check(ids)?;
+        self.ids.clear();
+        self.ids.extend_from_slice(ids);
         self.board.restart(ids.len(), stages(ids.len()));
         self.leader = std::thread::current();
         self.coarse = coarseness(ids.len());
         *self.leader_sleeps.get_mut() = false;
         *self.helped.get_mut() = false;
-        self.fill(ids)
-    }
-
-    fn fill(&mut self, ids: &[u32]) -> Result<(), EmbeddingError> {
-        let bert = &self.bert;
-        // The first LayerNorm needs two planes at once, and is short.
-        let mut numbers = vec![0.0; ids.len() * HIDDEN];
-        bert.start(ids, &mut numbers, self.board.plane_mut(ELEMENTS))?;
-        self.board.plane_mut(NUMBERS[0]).copy_from_slice(bytemuck::cast_slice(&numbers));
         Ok(())
     }
 
@@ -102,10 +97,11 @@ impl Split {
             match self.board.claim() {
                 Claim::Over => return self.led(&self.board, false),
                 Claim::Unit(unit) => {
-                    if layer != Some(unit.stage / STEPS) && self.helpers.load(Ordering::Relaxed) == 0 {
+                    let this = Some(unit.stage.saturating_sub(1) / STEPS);
+                    if layer != this && self.helpers.load(Ordering::Relaxed) == 0 {
                         invite();
                     }
-                    layer = Some(unit.stage / STEPS);
+                    layer = this;
                     self.compute(unit, scratch);
                 }
                 Claim::Wait(stage) => {
@@ -173,8 +169,8 @@ impl Split {
     /// Computes one unit; tells whether it ended its stage.
     fn compute(&self, mut unit: Unit<'_>, scratch: &mut AttentionScratch) -> bool {
         let (bert, kernel) = (&*self.bert, self.bert.kernel());
-        let layer = &bert.layers[unit.stage / STEPS];
-        let (step, rows, column) = (unit.stage % STEPS, unit.rows.clone(), unit.column);
+        let place = unit.stage.checked_sub(1).map(|at| (&bert.layers[at / STEPS], at % STEPS));
+        let (rows, column) = (unit.rows.clone(), unit.column);
         let (reader, window, elements) = unit.open();
         let linear = |matrix, from, form, columns: usize, window| {
             let layer = bert.view(matrix);
@@ -184,28 +180,41 @@ impl Split {
             let activations = &reader.plane(from)[rows.start * width..rows.end * width];
             kernel.linear_into(part, activations, form, window);
         };
-        match step {
-            0 => linear(&layer.qkv, ELEMENTS, Form::Elements, self.coarse * 3 * HIDDEN / QKV_PIECES, window),
-            1 => {
+        let normalize = |from, norm: &OwnedNorm, (numbers, elements)| {
+            let part = rows.start * HIDDEN..rows.end * HIDDEN;
+            let plane = |plane| bytemuck::cast_slice(&reader.plane(plane)[part.clone()]);
+            kernel.normalize_from(norm.view(), plane(from), numbers, plane(SUMS), elements);
+        };
+        match place {
+            None => {
+                let (numbers, elements) = whole(window, elements);
+                bert.start(&self.ids[rows.clone()], rows.start, numbers, elements);
+            }
+            Some((layer, 0)) => {
+                linear(&layer.qkv, ELEMENTS, Form::Elements, self.coarse * 3 * HIDDEN / QKV_PIECES, window);
+            }
+            Some((layer, 1)) => {
                 let (shape, first) = ((HIDDEN, HEAD, layer.heads.as_slice()), column * self.coarse);
                 kernel.attend_into(reader.plane(QKV), shape, first, scratch, window);
             }
-            2 => linear(&layer.mixed, MIXED, Form::Numbers, HIDDEN / HIDDEN_PIECES, window),
-            4 => linear(&layer.up, ELEMENTS, Form::Gelu, self.coarse * INNER / INNER_PIECES, window),
-            5 => linear(&layer.down, INNERS, Form::Numbers, HIDDEN / HIDDEN_PIECES, window),
-            _ => {
-                let (from, norm) =
-                    if step == 3 { (NUMBERS[0], &layer.mixed_norm) } else { (NUMBERS[1], &layer.down_norm) };
-                let part = rows.start * HIDDEN..rows.end * HIDDEN;
-                let numbers = window.into_rows();
-                numbers.copy_from_slice(&reader.plane(from)[part.clone()]);
-                let elements = elements.map_or_else(Default::default, |window| window.into_rows());
-                let sums = bytemuck::cast_slice(&reader.plane(SUMS)[part]);
-                kernel.normalize(norm.view(), bytemuck::cast_slice_mut(numbers), sums, elements);
+            Some((layer, 2)) => {
+                linear(&layer.mixed, MIXED, Form::Numbers, HIDDEN / HIDDEN_PIECES, window);
             }
+            Some((layer, 3)) => normalize(NUMBERS[0], &layer.mixed_norm, whole(window, elements)),
+            Some((layer, 4)) => {
+                linear(&layer.up, ELEMENTS, Form::Gelu, self.coarse * INNER / INNER_PIECES, window);
+            }
+            Some((layer, 5)) => linear(&layer.down, INNERS, Form::Numbers, HIDDEN / HIDDEN_PIECES, window),
+            Some((layer, _)) => normalize(NUMBERS[1], &layer.down_norm, whole(window, elements)),
         }
         unit.finish()
     }
+}
+
+/// The rows of numbers and of elements that one unit writes.
+fn whole<'u>(numbers: Window<'u>, elements: Option<Window<'u>>) -> (&'u mut [f32], &'u mut [u32]) {
+    let elements = elements.map_or_else(Default::default, Window::into_rows);
+    (bytemuck::cast_slice_mut(numbers.into_rows()), elements)
 }
 
 /// Pieces of the columns, one panel of the widest kernel each or two.
@@ -226,8 +235,6 @@ fn coarseness(rows: usize) -> usize {
 /// The steps of all layers over `rows` tokens. Units of 128 rows take about as long as a thread may spin; 64 are 1 %
 /// slower with 256 tokens.
 fn stages(rows: usize) -> Vec<Stage> {
-    // None are refused later, with an error.
-    let rows = rows.max(1);
     let step = |to: usize, pieces| Stage { to: (to, None), pieces };
     let norm = |to: usize| Stage { to: (to, Some(ELEMENTS)), pieces: (rows.div_ceil(8), 1) };
     let blocks = rows.div_ceil(128);
@@ -238,10 +245,11 @@ fn stages(rows: usize) -> Vec<Stage> {
         step(SUMS, (blocks, HIDDEN_PIECES)),
         norm(NUMBERS[1]),
         step(INNERS, (blocks, INNER_PIECES / coarse)),
-        step(SUMS, (rows.div_ceil(32), HIDDEN_PIECES)),
+        step(SUMS, (rows.div_ceil(64), HIDDEN_PIECES)),
         norm(NUMBERS[0]),
     ];
-    (0..LAYERS).flat_map(|_| layer.clone()).collect()
+    let first = std::iter::once(norm(NUMBERS[0]));
+    first.chain((0..LAYERS).flat_map(|_| layer.clone())).collect()
 }
 
 #[cfg(test)]

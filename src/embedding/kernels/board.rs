@@ -116,7 +116,7 @@ impl Board {
     }
 
     /// A plane, while nobody else has the board.
-    pub fn plane_mut(&mut self, plane: usize) -> &mut [u32] {
+    fn plane_mut(&mut self, plane: usize) -> &mut [u32] {
         let Plane { words, width } = &mut self.planes[plane];
         let words = &mut words[..self.rows * *width];
         // SAFETY: `UnsafeCell<u32>` is laid out as `u32`, and the borrow is exclusive.

@@ -41,10 +41,12 @@ pub(super) enum Target {
     Gelu(*mut u32),
 }
 
-/// `numbers += add`, then each row of `width` normalized to mean 0 and variance 1, scaled and shifted, and
+/// `numbers = from + add`, then each row of `width` normalized to mean 0 and variance 1, scaled and shifted, and
 /// stored as numbers and as elements. `FIXED` elements are neither scaled nor shifted, and [`UNIT`] integers for the
 /// largest number that such a row can hold, the root of its width.
 pub(super) struct NormTask {
+    /// May be `numbers`.
+    pub from: *const f32,
     pub numbers: *mut f32,
     pub add: *const f32,
     pub gain: *const f32,
@@ -240,18 +242,19 @@ pub(super) unsafe fn normalize<I: Isa>(task: &NormTask) {
         let unit = I::splat(UNIT / (task.width as f32).sqrt());
         for row in 0..task.rows {
             let numbers = task.numbers.add(row * task.width);
+            let from = task.from.add(row * task.width);
             let add = task.add.add(row * task.width);
             let elements = task.elements.cast::<I::Element>().add(row * task.width);
             let mut sums = [I::splat(0.0); 4];
-            let (mut from, mut more) = (numbers, add);
+            let (mut from, mut more, mut to) = (from, add, numbers);
             // By a constant count, or the four sums would not stay in registers.
             for start in 0..vectors.div_ceil(4) {
                 for n in 0..4 {
                     if 4 * start + n < vectors {
                         let x = I::add(I::load(from), I::load(more));
-                        I::store(from, x);
+                        I::store(to, x);
                         sums[n] = I::add(sums[n], x);
-                        (from, more) = (from.add(I::LANES), more.add(I::LANES));
+                        (from, more, to) = (from.add(I::LANES), more.add(I::LANES), to.add(I::LANES));
                     }
                 }
             }

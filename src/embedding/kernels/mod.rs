@@ -327,6 +327,31 @@ impl Kernel {
 
     /// `numbers = LayerNorm(numbers + add)` for each row, and the same as elements.
     pub fn normalize(self, norm: Norm<'_>, numbers: &mut [f32], add: &[f32], elements: &mut [u32]) {
+        self.normalize_rows(norm, numbers.as_ptr(), numbers, add, elements);
+    }
+
+    /// `numbers = LayerNorm(from + add)` for each row, and the same as elements.
+    pub fn normalize_from(
+        self,
+        norm: Norm<'_>,
+        from: &[f32],
+        numbers: &mut [f32],
+        add: &[f32],
+        elements: &mut [u32],
+    ) {
+        assert_eq!(from.len(), numbers.len(), "rows of another width");
+        self.normalize_rows(norm, from.as_ptr(), numbers, add, elements);
+    }
+
+    /// `from` points to as many numbers as there are in `numbers`.
+    fn normalize_rows(
+        self,
+        norm: Norm<'_>,
+        from: *const f32,
+        numbers: &mut [f32],
+        add: &[f32],
+        elements: &mut [u32],
+    ) {
         let width = norm.gain.len();
         assert!(
             width > 0 && width.is_multiple_of(self.operations.lanes) && norm.shift.len() == width,
@@ -335,6 +360,7 @@ impl Kernel {
         assert!(numbers.len().is_multiple_of(width) && add.len() == numbers.len(), "rows of another width");
         assert!(elements.len() * self.operations.depth >= numbers.len(), "too little room for the elements");
         let task = NormTask {
+            from,
             rows: numbers.len() / width,
             numbers: numbers.as_mut_ptr(),
             add: add.as_ptr(),
@@ -343,8 +369,8 @@ impl Kernel {
             elements: elements.as_mut_ptr(),
             width,
         };
-        // SAFETY: the features exist, as `self` does. `rows * width` numbers, as many to add and room for as
-        // many elements were asserted; rows are read in whole vectors because `lanes` divides `width`.
+        // SAFETY: the features exist, as `self` does. `rows * width` numbers, as many to begin with and to add and room
+        // for as many elements were asserted; rows are read in whole vectors because `lanes` divides `width`.
         unsafe { (self.operations.normalize)(&task) }
     }
 
