@@ -131,7 +131,7 @@ pub enum Precision {
     F32,
     /// Half the memory traffic; cosines to `f32` stay above 0.9999.
     Bf16,
-    /// As little as `bf16`, and four times as exact.
+    /// As little as `bf16`, and five times as exact.
     Int16,
 }
 
