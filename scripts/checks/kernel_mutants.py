@@ -29,7 +29,7 @@ MUTANTS = [
     ("scratch for the scores of fewer rows", "address", OVERFLOW, "mod.rs", "grow(&mut scratch.scores, tile * padded);", "grow(&mut scratch.scores, (tile - 6) * padded);"),
     ("weights far ahead are read, not only asked for", "address", OVERFLOW, "generic.rs", "I::prefetch(b.wrapping_add(AHEAD + n * I::LANES));", "std::ptr::read_volatile(b.wrapping_add(AHEAD + n * I::LANES));"),
     ("too few activations are taken", "address", OVERFLOW, "mod.rs", 'assert!(activations.len() * depth >= layer.inputs * rows, "too few activations");', ""),
-    ("too few numbers are taken", "address", OVERFLOW, "mod.rs", 'assert_eq!(from.len(), numbers.len(), "rows of another width");', ""),
+    ("too few numbers are taken", "address", OVERFLOW, "mod.rs", 'assert!(from.is_none_or(|from| from.len() == numbers.len()), "too few or too many rows");', ""),
     ("integers are summed over a whole long row", "address", WRONG, "mod.rs", "pub const BLOCK: usize = 384;", "pub const BLOCK: usize = 1536;"),
     ("integers beyond their range wrap", "address", WRONG, "x86.rs", "_mm512_cvtsepi32_epi16(", "_mm512_cvtepi32_epi16("),
     ("shares are integers before they are divided by their sum", "address", WRONG, "attention.rs", "I::splat(UNIT / I::sum(sum))", "I::splat(UNIT)"),

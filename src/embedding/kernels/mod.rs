@@ -327,7 +327,7 @@ impl Kernel {
 
     /// `numbers = LayerNorm(numbers + add)` for each row, and the same as elements.
     pub fn normalize(self, norm: Norm<'_>, numbers: &mut [f32], add: &[f32], elements: &mut [u32]) {
-        self.normalize_rows(norm, numbers.as_ptr(), numbers, add, elements);
+        self.normalize_rows(norm, None, numbers, add, elements);
     }
 
     /// `numbers = LayerNorm(from + add)` for each row, and the same as elements.
@@ -339,15 +339,13 @@ impl Kernel {
         add: &[f32],
         elements: &mut [u32],
     ) {
-        assert_eq!(from.len(), numbers.len(), "rows of another width");
-        self.normalize_rows(norm, from.as_ptr(), numbers, add, elements);
+        self.normalize_rows(norm, Some(from), numbers, add, elements);
     }
 
-    /// `from` points to as many numbers as there are in `numbers`.
     fn normalize_rows(
         self,
         norm: Norm<'_>,
-        from: *const f32,
+        from: Option<&[f32]>,
         numbers: &mut [f32],
         add: &[f32],
         elements: &mut [u32],
@@ -358,11 +356,13 @@ impl Kernel {
             "odd width"
         );
         assert!(numbers.len().is_multiple_of(width) && add.len() == numbers.len(), "rows of another width");
+        assert!(from.is_none_or(|from| from.len() == numbers.len()), "too few or too many rows");
         assert!(elements.len() * self.operations.depth >= numbers.len(), "too little room for the elements");
+        let (rows, numbers) = (numbers.len() / width, numbers.as_mut_ptr());
         let task = NormTask {
-            from,
-            rows: numbers.len() / width,
-            numbers: numbers.as_mut_ptr(),
+            from: from.map_or(numbers.cast_const(), <[f32]>::as_ptr),
+            rows,
+            numbers,
             add: add.as_ptr(),
             gain: norm.gain.as_ptr(),
             shift: norm.shift.as_ptr(),
