@@ -139,10 +139,10 @@ impl Bert {
             kernel.linear(self.view(&layer.qkv), elements, rows, Output::Elements(qkv));
             kernel.attend(qkv, rows, (HIDDEN, HEAD, &layer.heads), attention, mixed);
             kernel.linear(self.view(&layer.mixed), mixed, rows, Output::Numbers(sums));
-            kernel.normalize(layer.mixed_norm.view(), numbers, sums, elements);
+            kernel.normalize(layer.mixed_norm.view(), (None, sums), numbers, elements);
             kernel.linear(self.view(&layer.up), elements, rows, Output::Gelu(inner));
             kernel.linear(self.view(&layer.down), inner, rows, Output::Numbers(sums));
-            kernel.normalize(layer.down_norm.view(), numbers, sums, elements);
+            kernel.normalize(layer.down_norm.view(), (None, sums), numbers, elements);
         }
         Ok(mean(numbers))
     }
@@ -168,7 +168,7 @@ impl Bert {
             row.copy_from_slice(&words[id as usize * HIDDEN..][..HIDDEN]);
         }
         let places = &self.places[first * HIDDEN..][..ids.len() * HIDDEN];
-        self.kernel.normalize(self.first_norm.view(), numbers, places, elements);
+        self.kernel.normalize(self.first_norm.view(), (None, places), numbers, elements);
     }
 
     pub fn view<'a>(&'a self, matrix: &'a Matrix) -> Linear<'a> {

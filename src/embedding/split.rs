@@ -183,7 +183,7 @@ impl Split {
         let normalize = |from, norm: &OwnedNorm, (numbers, elements)| {
             let part = rows.start * HIDDEN..rows.end * HIDDEN;
             let plane = |plane| bytemuck::cast_slice(&reader.plane(plane)[part.clone()]);
-            kernel.normalize_from(norm.view(), plane(from), numbers, plane(SUMS), elements);
+            kernel.normalize(norm.view(), (Some(plane(from)), plane(SUMS)), numbers, elements);
         };
         match place {
             None => {

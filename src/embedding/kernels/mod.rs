@@ -325,29 +325,13 @@ impl Kernel {
         }
     }
 
-    /// `numbers = LayerNorm(numbers + add)` for each row, and the same as elements.
-    pub fn normalize(self, norm: Norm<'_>, numbers: &mut [f32], add: &[f32], elements: &mut [u32]) {
-        self.normalize_rows(norm, None, numbers, add, elements);
-    }
-
-    /// `numbers = LayerNorm(from + add)` for each row, and the same as elements.
-    pub fn normalize_from(
+    /// `numbers = LayerNorm(from + add)` for each row, and the same as elements. `from` is what `numbers` holds if there is
+    /// no other.
+    pub fn normalize(
         self,
         norm: Norm<'_>,
-        from: &[f32],
+        (from, add): (Option<&[f32]>, &[f32]),
         numbers: &mut [f32],
-        add: &[f32],
-        elements: &mut [u32],
-    ) {
-        self.normalize_rows(norm, Some(from), numbers, add, elements);
-    }
-
-    fn normalize_rows(
-        self,
-        norm: Norm<'_>,
-        from: Option<&[f32]>,
-        numbers: &mut [f32],
-        add: &[f32],
         elements: &mut [u32],
     ) {
         let width = norm.gain.len();

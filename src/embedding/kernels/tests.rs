@@ -228,10 +228,10 @@ fn normalizing_equals_plain_loops() {
                 let mut found = x.clone();
                 let mut out = vec![u32::MAX; kernel.words(rows * width)];
                 let norm = Norm { gain: &gain, shift: &shift };
-                kernel.normalize(norm, &mut found, &add, &mut out);
+                kernel.normalize(norm, (None, &add), &mut found, &mut out);
                 assert_close(kernel, &found, &wanted, 1e-5, "numbers");
                 let (mut elsewhere, mut other) = (vec![f32::NAN; x.len()], vec![u32::MAX; out.len()]);
-                kernel.normalize_from(norm, &x, &mut elsewhere, &add, &mut other);
+                kernel.normalize(norm, (Some(&x), &add), &mut elsewhere, &mut other);
                 assert_eq!((elsewhere, other), (found, out.clone()), "{}: from elsewhere", kernel.name());
                 let steps = UNIT / (width as f32).sqrt();
                 let mut stored = numbers(kernel, &out, steps);
@@ -345,11 +345,11 @@ fn wrong_sizes_are_refused_before_any_pointer_is_used() {
         }
         let one = [0.0; 16];
         let norm = Norm { gain: &one, shift: &one };
-        assert!(refused(|| kernel.normalize(norm, &mut [0.0; 17], &[0.0; 17], &mut [0; 32])));
-        assert!(refused(|| kernel.normalize(norm, &mut [0.0; 32], &[0.0; 16], &mut [0; 32])));
-        assert!(refused(|| kernel.normalize(norm, &mut [0.0; 32], &[0.0; 32], &mut [0; 15])));
+        assert!(refused(|| kernel.normalize(norm, (None, &[0.0; 17]), &mut [0.0; 17], &mut [0; 32])));
+        assert!(refused(|| kernel.normalize(norm, (None, &[0.0; 16]), &mut [0.0; 32], &mut [0; 32])));
+        assert!(refused(|| kernel.normalize(norm, (None, &[0.0; 32]), &mut [0.0; 32], &mut [0; 15])));
         let (few, all) = (vec![0.0; 16], [0.0; 32]);
-        assert!(refused(|| kernel.normalize_from(norm, &few, &mut [0.0; 32], &all, &mut [0; 32])));
+        assert!(refused(|| kernel.normalize(norm, (Some(&few), &all), &mut [0.0; 32], &mut [0; 32])));
         let attend = |words: usize, rows, to: usize| {
             let mut scratch = AttentionScratch::default();
             kernel.attend(&vec![0; words], rows, (32, 32, &[1.0]), &mut scratch, &mut vec![0; to]);
