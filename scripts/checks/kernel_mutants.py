@@ -32,7 +32,7 @@ MUTANTS = [
     ("too few numbers are taken", "address", OVERFLOW, "mod.rs", 'assert!(from.is_none_or(|from| from.len() == numbers.len()), "too few or too many rows");', ""),
     ("integers are summed over a whole long row", "address", WRONG, "mod.rs", "pub const BLOCK: usize = 384;", "pub const BLOCK: usize = 1536;"),
     ("integers beyond their range wrap", "address", WRONG, "x86.rs", "_mm512_cvtsepi32_epi16(", "_mm512_cvtepi32_epi16("),
-    ("shares are integers before they are divided by their sum", "address", WRONG, "attention.rs", "I::splat(UNIT / I::sum(sum))", "I::splat(UNIT)"),
+    ("shares are integers before they are divided by their sum", "address", WRONG, "attention.rs", "UNIT / factors[r]);", "UNIT);"),
     ("AVX2 swaps halves", "address", WRONG, "x86.rs", "_mm_packs_epi32(low, high)", "_mm_packs_epi32(high, low)"),
     ("two vectors are stored in quarters, one of each", "address", WRONG, "x86.rs", "_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7)", "_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7)"),
     ("AVX2 stores two vectors in halves, one of each", "address", WRONG, "x86.rs", "0b11_01_10_00", "0b11_10_01_00"),
